@@ -1,0 +1,177 @@
+# The few system and C-API calls that plain Python source cannot make, and nothing else.
+#
+# Here: the monotonic clock in nanoseconds, a call inside a context, and epoll with nanosecond timeouts.
+# The same names, with the same meaning, stand in `_native.py` for the uncompiled build.
+# This is the only file in the Cython dialect; every other compiled module is a `.py` with a `.pxd`.
+
+from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from libc.errno cimport EINTR, ENOENT, ENOSYS, EBADF, EPERM, errno
+from libc.time cimport time_t
+from posix.unistd cimport close as close_fd
+
+
+cdef extern from * nogil:
+    """
+    #include <time.h>
+    #include <unistd.h>
+    #include <sys/epoll.h>
+    #include <sys/syscall.h>
+
+    #ifndef SYS_epoll_pwait2
+    #  if defined(__alpha__)
+    #    define SYS_epoll_pwait2 551
+    #  else
+    #    define SYS_epoll_pwait2 441
+    #  endif
+    #endif
+
+    static inline int64_t fate_clock_ns(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (int64_t)now.tv_sec * 1000000000LL + now.tv_nsec;
+    }
+
+    /* The kernel's struct has 64-bit fields on every architecture. */
+    struct fate_timespec { int64_t seconds, nanoseconds; };
+
+    static inline int fate_epoll_pwait2(int fd, struct epoll_event *buffer, int size, int64_t ns) {
+        struct fate_timespec timeout = { ns / 1000000000LL, ns % 1000000000LL };
+        return (int)syscall(SYS_epoll_pwait2, fd, buffer, size, &timeout, NULL, (size_t)0);
+    }
+
+    /* Calls `callback(*args)` inside `context`; gives None, or the exception that came out of it. */
+    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
+        PyObject *result;
+        if (PyContext_Enter(context) == 0) {
+            result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0),
+                                         (size_t)PyTuple_GET_SIZE(args), NULL);
+            if (PyContext_Exit(context) != 0) Py_CLEAR(result);
+        } else {
+            result = NULL;
+        }
+        if (result != NULL) {
+            Py_DECREF(result);
+            Py_RETURN_NONE;
+        }
+    #if PY_VERSION_HEX >= 0x030c0000
+        return PyErr_GetRaisedException();
+    #else
+        {
+            PyObject *type, *value, *traceback;
+            PyErr_Fetch(&type, &value, &traceback);
+            PyErr_NormalizeException(&type, &value, &traceback);
+            if (traceback != NULL) {
+                PyException_SetTraceback(value, traceback);
+                Py_DECREF(traceback);
+            }
+            Py_DECREF(type);
+            return value;
+        }
+    #endif
+    }
+    """
+    int64_t fate_clock_ns()
+    int fate_epoll_pwait2(int fd, epoll_event *buffer, int size, int64_t ns)
+
+cdef extern from *:
+    object fate_run_in_context(object context, object callback, object args)
+    object PyContext_CopyCurrent()
+
+cdef extern from "sys/epoll.h" nogil:
+    enum:
+        EPOLL_CLOEXEC
+        EPOLL_CTL_ADD
+        EPOLL_CTL_MOD
+        EPOLL_CTL_DEL
+    int epoll_create1(int flags)
+    int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
+    int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout)
+
+COMPILED = True
+
+
+cpdef int64_t clock_ns() noexcept:
+    """Nanoseconds on `time.monotonic()`'s clock."""
+    return fate_clock_ns()
+
+
+cpdef object run_in_context(object context, object callback, tuple args):
+    """Call `callback(*args)` inside `context`; return None, or the exception that it raised."""
+    return fate_run_in_context(context, callback, args)
+
+
+cpdef object copy_context():
+    """A copy of the current `contextvars` context."""
+    return PyContext_CopyCurrent()
+
+
+cdef class Epoll:
+    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read."""
+
+    def __cinit__(self):
+        self._has_pwait2 = True
+        self._fd = epoll_create1(EPOLL_CLOEXEC)
+        if self._fd < 0:
+            PyErr_SetFromErrno(OSError)
+
+    def __dealloc__(self):
+        if self._fd >= 0:
+            close_fd(self._fd)
+
+    def fileno(self):
+        return self._fd
+
+    cdef int _control(self, int operation, int fd, uint32_t events) except -1:
+        cdef epoll_event event
+        if self._fd < 0:
+            raise ValueError("I/O operation on closed epoll object")
+        event.events = events
+        event.data.fd = fd
+        if epoll_ctl(self._fd, operation, fd, &event) < 0:
+            PyErr_SetFromErrno(OSError)
+        return 0
+
+    cpdef int register(self, int fd, uint32_t events) except -1:
+        return self._control(EPOLL_CTL_ADD, fd, events)
+
+    cpdef int modify(self, int fd, uint32_t events) except -1:
+        return self._control(EPOLL_CTL_MOD, fd, events)
+
+    cpdef int unregister(self, int fd) except -1:
+        return self._control(EPOLL_CTL_DEL, fd, 0)
+
+    cpdef int wait(self, int64_t timeout_ns) except -1:
+        """Wait for events: 0 polls and keeps the GIL, negative waits for ever. Returns how many came.
+
+        A signal ends the wait early, after its Python handler has run.
+        """
+        cdef int count
+        cdef int64_t ms
+        if self._fd < 0:
+            raise ValueError("I/O operation on closed epoll object")
+        if timeout_ns == 0:
+            count = epoll_wait(self._fd, self._buffer, 256, 0)
+        else:
+            with nogil:
+                if timeout_ns < 0:
+                    count = epoll_wait(self._fd, self._buffer, 256, -1)
+                else:
+                    count = -1
+                    if self._has_pwait2:
+                        count = fate_epoll_pwait2(self._fd, self._buffer, 256, timeout_ns)
+                        if count < 0 and (errno == ENOSYS or errno == EPERM):
+                            self._has_pwait2 = False
+                    if not self._has_pwait2:
+                        ms = (timeout_ns + 999999) // 1000000
+                        count = epoll_wait(self._fd, self._buffer, 256, <int>min(ms, 2000000000))
+        if count < 0:
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            count = 0
+        PyErr_CheckSignals()
+        return count
+
+    cpdef close(self):
+        if self._fd >= 0:
+            close_fd(self._fd)
+            self._fd = -1

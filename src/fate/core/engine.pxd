@@ -1,0 +1,54 @@
+from libc.stdint cimport int64_t
+
+cimport cython
+
+from fate._native cimport clock_ns, copy_context, run_in_context
+from fate.core.handle cimport Handle, Owner, TimerHandle
+from fate.core.timers cimport Timers
+
+cdef int FAST_TURNS
+cdef int64_t FAST_NS
+
+
+cdef class Poll:
+    cpdef int poll(self, int64_t timeout_ns, list ready) except -1
+
+
+cdef class Engine(Owner):
+    cdef readonly Poll _poll
+    cdef readonly Timers _timers
+    cdef readonly list _queue
+    cdef readonly Py_ssize_t _head
+    cdef public int64_t _last_id
+    cdef readonly int64_t _current_id
+    cdef readonly object _instrument
+    cdef object _clock
+    cdef bint _asleep
+    cdef int _fast_turns
+    cdef int _fast_limit
+    cdef int64_t _polled_at
+    cdef public bint _closed
+    cdef public bint _stopping
+    cdef public object _thread_id
+
+    cdef int _forget_timer(self, TimerHandle timer) except -1
+    cdef double _now(self) except? -1.0
+
+    @cython.locals(handle=Handle)
+    cdef Handle _make_handle(self, object callback, tuple args, object context)
+
+    @cython.locals(handle=Handle)
+    cdef Handle _push(self, object callback, tuple args, object context)
+
+    @cython.locals(timer=TimerHandle)
+    cdef TimerHandle _push_timer(self, double when, object callback, tuple args, object context)
+
+    @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t)
+    cdef int _look(self) except -1
+
+    @cython.locals(queue=list, handle=Handle, end=Py_ssize_t)
+    cdef int _turn(self) except -1
+
+    cdef int _run(self, Handle handle) except -1
+
+    cdef object _run_watched(self, Handle handle)

@@ -1,0 +1,329 @@
+"""The engine: what happens, and in which order.
+
+A *turn* is one pass: poll the world, take the timers that are due, then run every callback that is ready, first in,
+first out. What those callbacks schedule runs in the next turn. While callbacks keep scheduling callbacks the engine
+skips the poll and the timers for up to FAST_TURNS turns, fewer when the callbacks are slow (`_look`).
+
+The engine knows handles, timers and a `Poll`; it knows no socket, no asyncio and no Twisted. What it asks of the
+loop that is built on it are the methods at its end. Everything runs in one thread, except `call_soon_threadsafe`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fate._native import clock_ns, copy_context, run_in_context
+from fate.core.handle import Handle, Owner, TimerHandle
+from fate.core.timers import Timers
+
+FAST_TURNS = 16  # at most so many turns in a row without a poll
+FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
+COMPACT = 1024  # forget the consumed part of the queue when it is so long
+
+
+class Instrument(Protocol):
+    """Somebody who watches the engine work. If it raises, it is reported and taken away; the loop turns on."""
+
+    def before(self, handle: Handle) -> None:
+        """`handle` is about to run."""
+
+    def after(self, handle: Handle) -> None:
+        """`handle` has run."""
+
+
+class Poll:
+    """How the engine waits for the world. `fate.net.poll` has the real ones."""
+
+    def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
+        """Wait up to `timeout_ns` (0: do not wait; negative: for ever), append the handles of what came to `ready`."""
+        raise NotImplementedError
+
+
+class Engine(Owner):
+    """The turn, the queue of ready handles, and the timers. `Fate` is built on it."""
+
+    if TYPE_CHECKING:
+        _closed: bool
+        _debug: bool
+        _stopping: bool
+        _thread_id: int | None
+
+    def __init__(self, poll: Poll, clock: Callable[[], int] | None = None) -> None:
+        """
+        poll: waits for the world.
+        clock: gives the time in integer nanoseconds; by default `time.monotonic`'s.
+        """
+        self._poll = poll
+        self._clock = clock
+        self._queue: list[Handle | None] = []  # append is atomic: other threads push here too
+        self._head = 0  # the queue before this index has been consumed
+        self._timers = Timers(self._now())
+        self._last_id = 0
+        self._current_id = 0
+        self._instrument: Instrument | None = None
+        self._asleep = False
+        self._fast_turns = 0
+        self._fast_limit = FAST_TURNS
+        self._polled_at = 0
+        self._closed = False
+        self._debug = False
+        self._stopping = False
+        self._thread_id = None
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        if self._clock is not None:
+            return self._clock() / 1e9
+        return clock_ns() / 1e9
+
+    def time(self) -> float:
+        """The time on the engine's clock, in seconds. It never goes back."""
+        return self._now()
+
+    # -- scheduling ---------------------------------------------------------------------------------------------
+
+    def _make_handle(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
+        handle = Handle.__new__(Handle)
+        handle._callback = callback
+        handle._args = args
+        handle._context = copy_context() if context is None else context
+        handle._loop = self
+        handle._source_traceback = None
+        handle._cancelled = False
+        self._last_id += 1
+        handle.id = self._last_id
+        handle.cause = self._current_id
+        return handle
+
+    def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
+        handle = self._make_handle(callback, args, context)
+        self._queue.append(handle)
+        return handle
+
+    def _push_timer(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> TimerHandle:
+        timer = TimerHandle.__new__(TimerHandle)
+        timer._callback = callback
+        timer._args = args
+        timer._context = copy_context() if context is None else context
+        timer._loop = self
+        timer._source_traceback = None
+        timer._cancelled = False
+        self._last_id += 1
+        timer.id = self._last_id
+        timer.cause = self._current_id
+        timer._when = when
+        self._timers.add(timer)
+        return timer
+
+    def _forget_timer(self, timer: TimerHandle) -> int:
+        self._timers.remove(timer)
+        return 0
+
+    def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
+        """A handle that is scheduled nowhere yet: for a poll to queue, again and again."""
+        return self._make_handle(callback, args, None)
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
+        """Call `callback(*args)` in the next turn, after all that was scheduled before.
+
+        context: the `contextvars.Context` to run it in; by default a copy of the present one.
+        Raises RuntimeError if the loop is closed.
+        """
+        if self._closed or self._debug:
+            self._check_call(callback, "call_soon", True)
+            handle = self._push(callback, args, context)
+            self._note_created(handle)
+            return handle
+        return self._push(callback, args, context)
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """Like `call_soon`, from any thread or signal handler; wakes the loop if it waits."""
+        if self._closed or self._debug:
+            self._check_call(callback, "call_soon_threadsafe", False)
+            handle = self._push(callback, args, context)
+            self._note_created(handle)
+        else:
+            handle = self._push(callback, args, context)
+        if self._asleep:
+            self._asleep = False
+            self._wake()
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        """Call `callback(*args)` once, `delay` seconds from now; never early. Zero or less means the next turn."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        if self._closed or self._debug:
+            self._check_call(callback, "call_later", True)
+            timer = self._push_timer(self.time() + delay, callback, args, context)
+            self._note_created(timer)
+            return timer
+        return self._push_timer(self._now() + delay, callback, args, context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        """Call `callback(*args)` once, at `when` seconds on `time()`'s clock; never early."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        if self._closed or self._debug:
+            self._check_call(callback, "call_at", True)
+            timer = self._push_timer(when, callback, args, context)
+            self._note_created(timer)
+            return timer
+        return self._push_timer(when, callback, args, context)
+
+    # -- turning ------------------------------------------------------------------------------------------------
+
+    def _look(self) -> int:
+        """Poll the world, for no longer than until the next deadline, and take what is ready and what is due."""
+        queue = self._queue
+        timeout = -1
+        if self._clock is not None:
+            now = self._clock()
+        else:
+            now = clock_ns()
+        if len(queue) > self._head or self._stopping:
+            timeout = 0
+            elapsed = now - self._polled_at
+            if elapsed > 2 * FAST_NS:
+                self._fast_limit >>= 1
+            elif elapsed < FAST_NS and self._fast_limit < FAST_TURNS:
+                self._fast_limit = 2 * self._fast_limit + 1 if self._fast_limit < FAST_TURNS // 2 else FAST_TURNS
+        elif self._timers.count:
+            wait = self._timers.deadline() - now / 1e9
+            if wait <= 0.0:
+                timeout = 0
+            elif wait < 86400.0:
+                timeout = int(wait * 1e9) + 1
+            else:
+                timeout = 86400_000_000_000
+        first = len(queue)
+        if timeout == 0:
+            self._poll.poll(0, queue)
+        else:
+            self._asleep = True
+            if len(queue) > self._head:  # another thread was faster
+                timeout = 0
+            try:
+                self._poll.poll(timeout, queue)
+            finally:
+                self._asleep = False
+            now = self._clock() if self._clock is not None else clock_ns()
+        self._polled_at = now
+        for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
+            handle = queue[index]
+            self._last_id += 1
+            handle.id = self._last_id
+            handle.cause = 0
+        if self._timers.count:
+            self._timers.collect(now / 1e9, queue)
+        return 0
+
+    def turn(self) -> None:
+        """One pass: poll, due timers, and every callback that is ready by then."""
+        self._turn()
+
+    def run_turns(self) -> None:
+        """Turn until `_stopping` is set, once at least."""
+        while True:
+            self._turn()
+            if self._stopping:
+                break
+
+    def run_handle(self, handle: Handle) -> None:
+        """Run one handle now, as a turn would: in its context, its errors reported."""
+        cause = self._current_id
+        try:
+            self._run(handle)
+        finally:
+            self._current_id = cause
+
+    def _turn(self) -> int:
+        queue = self._queue
+        if self._fast_turns > 0 and len(queue) > self._head:
+            self._fast_turns -= 1
+        else:
+            self._look()
+            self._fast_turns = self._fast_limit
+        end = len(queue)
+        while self._head < end:
+            handle = queue[self._head]
+            queue[self._head] = None
+            self._head += 1
+            if not handle._cancelled:
+                self._run(handle)
+        self._current_id = 0
+        if self._head >= COMPACT:
+            del queue[: self._head]  # what other threads append meanwhile stays
+            self._head = 0
+        return 0
+
+    def _run(self, handle: Handle) -> int:
+        self._current_id = handle.id
+        if self._instrument is None:
+            error = run_in_context(handle._context, handle._callback, handle._args)
+        else:
+            error = self._run_watched(handle)
+        if error is not None:
+            self._callback_failed(handle, error)
+        return 0
+
+    def _run_watched(self, handle: Handle) -> BaseException | None:
+        """Run `handle` between the instrument's two calls; an instrument that fails is taken away, not the handle."""
+        instrument = self._instrument
+        try:
+            instrument.before(handle)
+        except Exception as failure:
+            self._instrument_failed(instrument, failure)
+        error = run_in_context(handle._context, handle._callback, handle._args)
+        if self._instrument is instrument:
+            try:
+                instrument.after(handle)
+            except Exception as failure:
+                self._instrument_failed(instrument, failure)
+        return error
+
+    def set_instrument(self, instrument: Instrument | None) -> None:
+        """Have `instrument` told of every handle before and after it runs; None: nobody."""
+        self._instrument = instrument
+
+    def in_own_thread(self) -> bool:
+        """Whether the caller is in the thread that runs this engine."""
+        return self._thread_id == get_ident()
+
+    def _forget_all(self) -> None:
+        """Drop everything that is scheduled."""
+        del self._queue[:]
+        self._head = 0
+        self._timers.clear()
+
+    # -- asked of the loop that is built on the engine ------------------------------------------------------------
+
+    def _check_call(self, callback: Callable[..., object], method: str, same_thread: bool) -> None:
+        """Raise if the loop is closed, or (in debug mode) the callback or the thread is wrong."""
+
+    def _note_created(self, handle: Handle) -> None:
+        """In debug mode: a handle was made by the caller's caller."""
+
+    def _callback_failed(self, handle: Handle, error: BaseException) -> None:
+        """A callback raised `error`. Report it, or raise it to stop the loop."""
+        raise error
+
+    def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
+        """An instrument raised `error`: report it and take it away."""
+        self._instrument = None
+
+    def _wake(self) -> None:
+        """Make a waiting poll return; may be called from any thread."""
+        raise NotImplementedError

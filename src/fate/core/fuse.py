@@ -1,0 +1,427 @@
+"""Fuses: one-shot events with any number of handlers.
+
+A fuse burns at a time, by hand, or because of something in the world (whoever made it then calls `burn`). When it
+burns, its handlers are called in the next turn, each by a handle of its own, so that an error in one is reported and
+keeps no other from running. A burned fuse without a handler waits for one. The idea, and the names `set_handler`,
+`has_handler`, `is_burned`, `call_handler` and `set_time`, are Ben Eills's, from "Async Python and Twisted".
+
+What fuses wait for in the world lives in `fate.sources` and `fate.net.packet`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Generator, Iterable, MutableMapping
+from contextvars import Context, copy_context
+from typing import Any, Protocol
+
+from fate.core.handle import Handle, TimerHandle
+from fate.errors import ForeignFuseError, FuseHandlerError, FuseOverError, FuseTimeError
+
+Handler = tuple[Callable[..., object], tuple[Any, ...], Context]
+
+BURNING = "burning"
+BURNED = "burned"
+FAILED = "failed"
+CANCELLED = "cancelled"
+
+
+class Fate(Protocol):
+    """What a fuse needs of the loop it belongs to."""
+
+    _fuses: MutableMapping[Fuse, None]
+
+    def time(self) -> float: ...
+    def call_soon(
+        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
+    ) -> Handle: ...
+    def call_at(self, when: float, callback: Callable[..., object], /, *args: Any) -> TimerHandle: ...
+    def run_handle(self, handle: Handle, /) -> None: ...
+    def in_own_thread(self) -> bool: ...
+    def create_future(self) -> Any: ...
+    def call_exception_handler(self, context: dict[str, Any]) -> None: ...
+    def _check_owner(self, what: str) -> None: ...
+
+
+class Fuse:
+    """A one-shot event of one Fate. Made by `fate.get_fuse`, not directly.
+
+    Fuses are awaitable (`value = await fuse`), and combine: `a | b` burns with the first of them, its value that
+    fuse; `a & b` when all have burned, its value the tuple of theirs.
+    """
+
+    def __init__(self, fate: Fate) -> None:
+        self._fate = fate
+        self._state = BURNING
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._error_seen = True
+        self._time: float | None = None
+        self._by_time = False
+        self._timer: TimerHandle | None = None
+        self._handlers: list[Handler] = []
+        self._watchers: list[Callable[[], object]] = []  # told when it is over, whichever way
+        self._pending: Handle | None = None  # the delivery that waits for the next turn
+        self._release: Callable[[], object] | None = None  # lets go of what it waits for
+        self.what = ""  # what it waits for, in words
+        fate._fuses[self] = None
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def set_time(self, time: float) -> None:
+        """Have it burn at `time`, in seconds on `fate.time()`'s clock; a time that has passed means now.
+
+        Raises FuseTimeError if that is not a finite number, FuseOverError if it has called its handlers, failed or
+        been cancelled.
+        """
+        self._fate._check_owner("Fuse.set_time")
+        check_seconds(time, "a fuse's time")
+        if self._state != BURNING and not self._waits_for_handler():
+            raise FuseOverError(f"{self!r} is over: set_time has nothing to change; make another with fate.get_fuse()")
+        self._time = time
+        self._by_time = False
+        self._state = BURNING
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._fate.call_at(time, self._time_up)
+
+    def _time_up(self) -> None:
+        if self._state == BURNING:
+            self._burn(None)
+            self._by_time = True
+
+    def _waits_for_handler(self) -> bool:
+        return self._by_time and self in self._fate._fuses
+
+    # -- handlers -----------------------------------------------------------------------------------------------
+
+    def set_handler(self, handler: Callable[..., object], *args: Any) -> None:
+        """Make `handler(*args)` the sole handler: the last call wins.
+
+        Raises FuseHandlerError if `handler` is not callable, or is a coroutine function.
+        """
+        self._check_handler(handler, "set_handler")
+        self._handlers.clear()
+        self._add(handler, args)
+
+    def add_handler(self, handler: Callable[..., object], *args: Any) -> None:
+        """Call `handler(*args)` too when it burns; in the next turn if it has burned already.
+
+        Handlers are called in the order in which they were added. Raises FuseHandlerError as `set_handler` does.
+        """
+        self._check_handler(handler, "add_handler")
+        self._add(handler, args)
+
+    def _add(self, handler: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._handlers.append((handler, args, copy_context()))
+        if self._state == BURNED:
+            self._deliver_soon()
+
+    def remove_handler(self, handler: Callable[..., object]) -> int:
+        """Take `handler` away, each time it was added; return how often that was."""
+        self._fate._check_owner("Fuse.remove_handler")
+        before = len(self._handlers)
+        self._handlers = [entry for entry in self._handlers if entry[0] != handler]
+        return before - len(self._handlers)
+
+    def has_handler(self) -> bool:
+        """Whether there is a handler that has not been called yet."""
+        return bool(self._handlers)
+
+    def call_handler(self) -> None:
+        """Call the handlers now, burned or not, as the article's Fate does; the fuse is over then.
+
+        Errors of the handlers go to the loop's exception handler. Raises FuseHandlerError if there is none.
+        """
+        self._fate._check_owner("Fuse.call_handler")
+        if not self._handlers:
+            raise FuseHandlerError(f"{self!r} has no handler to call: give it one with set_handler() or add_handler()")
+        if self._state == BURNING:
+            self._finish(BURNED)
+        self._deliver_now()
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    @property
+    def value(self) -> Any:
+        """What it burned with; None until then. A fuse that failed raises its error."""
+        if self._error is not None:
+            self._error_seen = True
+            raise self._error
+        return self._value
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error it failed with, or None."""
+        self._error_seen = True
+        return self._error
+
+    def is_burned(self) -> bool:
+        """Whether it has burned: it was burned by hand or by what it waited for, or its time has come."""
+        if self._state == BURNING and self._time is not None:
+            return self._time <= self._fate.time()
+        return self._state == BURNED
+
+    def is_over(self) -> bool:
+        """Whether nothing more can come of it: it has burned, failed or been cancelled."""
+        return self._state != BURNING
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self._state == CANCELLED
+
+    def burn(self, value: Any = None) -> None:
+        """Burn now, with `value`: the handlers are called in the next turn, whoever awaits it gets the value.
+
+        Raises FuseOverError if it has burned, failed or been cancelled before. From another thread:
+        `fate.call_soon_threadsafe(fuse.burn, value)`.
+        """
+        self._check_burning("burn")
+        self._burn(value)
+
+    def _burn(self, value: Any) -> None:
+        self._value = value
+        self._finish(BURNED)
+        if self._handlers:
+            self._deliver_soon()
+
+    def fail(self, error: BaseException) -> None:
+        """Give up: whoever awaits the fuse gets `error`, no handler is called.
+
+        An error that nobody ever looks at is reported to the loop's exception handler. Raises FuseOverError as
+        `burn` does, TypeError if `error` is not an exception.
+        """
+        self._check_burning("fail")
+        if isinstance(error, type) and issubclass(error, BaseException):
+            error = error()
+        if not isinstance(error, BaseException):
+            raise TypeError(f"fail() takes an exception, not {error!r}")
+        self._error = error
+        self._error_seen = False
+        self._finish(FAILED)
+
+    def cancel(self) -> bool:
+        """Put it out: no handler is called, whoever awaits it gets CancelledError. False if it was over before."""
+        self._fate._check_owner("Fuse.cancel")
+        if self._state != BURNING:
+            return False
+        self._finish(CANCELLED)
+        return True
+
+    def _check_burning(self, method: str) -> None:
+        self._fate._check_owner(f"Fuse.{method}")
+        if self._state != BURNING:
+            raise FuseOverError(f"{self!r} is over: it cannot {method} a second time; make another with fate.get_fuse()")
+
+    def _finish(self, state: str) -> None:
+        self._state = state
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._release is not None:
+            release, self._release = self._release, None
+            release()
+        if state != BURNED:
+            self._handlers.clear()
+            self._fate._fuses.pop(self, None)
+        watchers, self._watchers = self._watchers, []
+        if watchers:
+            self._fate._fuses.pop(self, None)
+        for watcher in watchers:
+            watcher()
+
+    def _watch(self, watcher: Callable[[], object]) -> None:
+        """Call `watcher()` when the fuse is over; now if it is."""
+        if self._state == BURNING:
+            self._watchers.append(watcher)
+        else:
+            self._error_seen = True
+            self._fate._fuses.pop(self, None)
+            watcher()
+
+    def _unwatch(self, watcher: Callable[[], object]) -> None:
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
+    # -- delivery -----------------------------------------------------------------------------------------------
+
+    def _deliver_soon(self) -> None:
+        if self._pending is None:
+            self._pending = self._fate.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        self._pending = None
+        if self._state == BURNED:
+            self._queue_handlers()
+
+    def _queue_handlers(self) -> list[Handle]:
+        self._fate._fuses.pop(self, None)
+        handlers, self._handlers = self._handlers, []
+        return [self._fate.call_soon(handler, *args, context=context) for handler, args, context in handlers]
+
+    def _deliver_now(self) -> None:
+        for handle in self._queue_handlers():  # queued first: should one stop the loop, the rest are not lost
+            try:
+                self._fate.run_handle(handle)
+            finally:
+                handle.cancel()
+
+    # -- awaiting and combining -----------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if not self._fate.in_own_thread():
+            raise ForeignFuseError(f"{self!r} belongs to {self._fate!r}, which does not run here: await it in a task of its own loop")
+        if self._state == BURNING:
+            future = self._fate.create_future()
+
+            def wake() -> None:
+                if not future.done():
+                    future.set_result(None)
+
+            self._watch(wake)
+            try:
+                yield from future
+            finally:
+                self._unwatch(wake)
+        else:
+            self._fate._fuses.pop(self, None)
+        if self._state == CANCELLED:
+            future = self._fate.create_future()
+            future.cancel(f"{self!r} was cancelled")
+            yield from future
+        return self.value
+
+    def __or__(self, other: Fuse) -> Fuse:
+        if not isinstance(other, Fuse):
+            return NotImplemented
+        return AnyFuse(self._fate, [*self._alternatives(), *other._alternatives()])
+
+    def __and__(self, other: Fuse) -> Fuse:
+        if not isinstance(other, Fuse):
+            return NotImplemented
+        return AllFuse(self._fate, [*self._conditions(), *other._conditions()])
+
+    def _alternatives(self) -> list[Fuse]:
+        return [self]
+
+    def _conditions(self) -> list[Fuse]:
+        return [self]
+
+    def _check_handler(self, handler: Callable[..., object], method: str) -> None:
+        self._fate._check_owner(f"Fuse.{method}")
+        if not callable(handler):
+            raise FuseHandlerError(f"Fuse.{method}() takes something to call, not {handler!r}: pass the function itself, without ()")
+        if inspect.iscoroutinefunction(handler):
+            raise FuseHandlerError(
+                f"Fuse.{method}() takes a plain function, and {handler!r} is a coroutine function: "
+                "await the fuse in a task instead"
+            )
+        if self._state in (FAILED, CANCELLED):
+            raise FuseOverError(f"{self!r} is over: it will call no handler")
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        details = [self._state]
+        if self._time is not None and self._state == BURNING:
+            details.append(f"time={self._time:.6f}")
+        if self.what:
+            details.append(self.what)
+        if self._handlers:
+            details.append(f"handlers={len(self._handlers)}")
+        return f"<{name} {' '.join(details)}>"
+
+    def __del__(self) -> None:
+        if not self._error_seen:
+            self._fate.call_exception_handler(
+                {"message": f"{self!r} failed and nobody looked at its error", "exception": self._error}
+            )
+
+
+class _Compound(Fuse):
+    """A fuse made of others; it follows them, they do not know what it is for."""
+
+    def __init__(self, fate: Fate, parts: list[Fuse]) -> None:
+        for part in parts:
+            if part._fate is not fate:
+                raise ForeignFuseError(f"{part!r} belongs to another Fate, {part._fate!r}: only fuses of one Fate combine")
+        fate._check_owner("a compound fuse")
+        super().__init__(fate)
+        self.parts = tuple(parts)
+        self._links: list[tuple[Fuse, Callable[[], object]]] = []
+        self._release = self._unlink
+        for part in parts:
+            self._link(part)
+            if self.is_over():
+                break
+
+    def _link(self, part: Fuse) -> None:
+        def follow() -> None:
+            if self._state == BURNING:
+                self._part_over(part)
+
+        self._links.append((part, follow))
+        part._watch(follow)
+
+    def _unlink(self) -> None:
+        links, self._links = self._links, []
+        for part, follow in links:
+            part._unwatch(follow)
+
+    def _part_over(self, part: Fuse) -> None:
+        raise NotImplementedError
+
+
+class AnyFuse(_Compound):
+    """`a | b`: over with the first of its parts; its value is the part that burned."""
+
+    def is_burned(self) -> bool:
+        return self._state == BURNED or (self._state == BURNING and any(part.is_burned() for part in self.parts))
+
+    def _alternatives(self) -> list[Fuse]:
+        return list(self.parts)
+
+    def _part_over(self, part: Fuse) -> None:
+        if part._state == BURNED:
+            self._burn(part)
+        elif part._state == FAILED:
+            part._error_seen = True
+            assert part._error is not None
+            self.fail(part._error)
+        elif all(other._state == CANCELLED for other in self.parts):
+            self._finish(CANCELLED)
+
+
+class AllFuse(_Compound):
+    """`a & b`: burns when all of its parts have; its value is the tuple of theirs, in order."""
+
+    def is_burned(self) -> bool:
+        return self._state == BURNED or (self._state == BURNING and all(part.is_burned() for part in self.parts))
+
+    def _conditions(self) -> list[Fuse]:
+        return list(self.parts)
+
+    def _part_over(self, part: Fuse) -> None:
+        if part._state == CANCELLED:
+            self._finish(CANCELLED)
+        elif part._state == FAILED:
+            part._error_seen = True
+            assert part._error is not None
+            self.fail(part._error)
+        elif all(other._state == BURNED for other in self.parts):
+            self._burn(tuple(other._value for other in self.parts))
+
+
+def check_seconds(seconds: float, what: str) -> None:
+    """Raise FuseTimeError unless `seconds` is a finite number. `what` names it in the message."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise FuseTimeError(f"{what} is a number of seconds, not {seconds!r}")
+    if not math.isfinite(seconds):
+        raise FuseTimeError(f"{what} must be finite, not {seconds!r}; a fuse burned by hand is fate.get_fuse()")
+
+
+def check_due(fuses: Iterable[Fuse]) -> None:
+    """Call the handlers of those that have burned, as the article's `check_fuses` does."""
+    for fuse in list(fuses):
+        if fuse.has_handler() and fuse.is_burned():
+            fuse.call_handler()

@@ -1,0 +1,31 @@
+from libc.stdint cimport int64_t
+
+cimport cython
+
+
+cdef class TimerHandle(Handle)
+
+
+cdef class Owner:
+    cdef public bint _debug
+    cdef int _forget_timer(self, TimerHandle timer) except -1
+
+
+@cython.freelist(256)
+cdef class Handle:
+    cdef object __weakref__
+    cdef public object _callback
+    cdef public tuple _args
+    cdef public object _context
+    cdef public Owner _loop
+    cdef public object _source_traceback
+    cdef public int64_t id
+    cdef public int64_t cause
+    cdef public bint _cancelled
+
+
+@cython.freelist(256)
+cdef class TimerHandle(Handle):
+    cdef public short _slot
+    cdef public int _index
+    cdef public double _when

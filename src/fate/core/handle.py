@@ -1,0 +1,114 @@
+"""Handles: one scheduled callback each.
+
+A handle knows what it will call, in which context, its own id and the id of the handle that was running when it
+was made: its cause. Ids count up from 1 in each engine; cause 0 means the world outside (the program's start,
+another thread, a packet). A timer handle also knows its time and its place among the timers.
+
+The attribute names that begin with an underscore are those of `asyncio.Handle`, which other people's code reads.
+Whatever schedules or runs handles lives in `engine` and `timers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+READY = -1  # a timer handle's slot when it is among the ready ones, has run, or was cancelled
+
+
+class Owner:
+    """What a handle needs of the engine that it belongs to."""
+
+    _debug: bool
+
+    def _forget_timer(self, timer: TimerHandle) -> int:
+        """Take `timer` from among the pending ones."""
+        raise NotImplementedError
+
+    def _note_cancelled(self, handle: Handle) -> None:
+        """In debug mode: a handle is about to be cancelled."""
+
+    def _describe_handle(self, handle: Handle) -> str:
+        """The handle's `repr`."""
+        return f"<{type(handle).__name__} {handle.id}>"
+
+    def run_handle(self, handle: Handle) -> None:
+        """Run one handle now, as a turn would."""
+        raise NotImplementedError
+
+
+class Handle:
+    """One scheduled callback, as returned by `call_soon`, `call_later` and their kin."""
+
+    __slots__ = ("__weakref__", "_args", "_callback", "_cancelled", "_context", "_loop", "_source_traceback", "cause", "id")
+
+    if TYPE_CHECKING:
+        _callback: Callable[..., object] | None
+        _args: tuple[Any, ...] | None
+        _context: Context | None
+        _loop: Owner
+        _source_traceback: Any
+        _cancelled: bool
+        id: int
+        cause: int
+
+    def cancel(self) -> None:
+        """Take the callback back. A second call, or one after it ran, does nothing."""
+        if not self._cancelled:
+            self._cancelled = True
+            if self._loop._debug:
+                self._loop._note_cancelled(self)
+            self._callback = None
+            self._args = None
+
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled
+
+    def get_context(self) -> Context | None:
+        """The context that the callback runs in."""
+        return self._context
+
+    def _run(self) -> None:
+        """Call the callback now, as a turn would. For those who drive handles by hand."""
+        if not self._cancelled:
+            self._loop.run_handle(self)
+
+    def __repr__(self) -> str:
+        return self._loop._describe_handle(self)
+
+
+class TimerHandle(Handle):
+    """A callback scheduled for a time on the engine's clock, in seconds."""
+
+    __slots__ = ("_index", "_slot", "_when")
+
+    if TYPE_CHECKING:
+        _when: float
+        _slot: int
+        _index: int
+
+    def when(self) -> float:
+        """The time it is due, in seconds on `loop.time()`'s clock."""
+        return self._when
+
+    @property
+    def _scheduled(self) -> bool:
+        return self._slot != READY
+
+    def cancel(self) -> None:
+        """Take the callback back and free its place among the timers at once."""
+        if not self._cancelled:
+            self._cancelled = True
+            if self._loop._debug:
+                self._loop._note_cancelled(self)
+            if self._slot != READY:
+                self._loop._forget_timer(self)
+            self._callback = None
+            self._args = None
+            self._context = None
+
+    def __lt__(self, other: TimerHandle) -> bool:
+        """Earlier first; of two at the same time, the one made first."""
+        return self._when < other._when or (self._when == other._when and self.id < other.id)

@@ -1,0 +1,80 @@
+"""The recorder: which handle ran when, and which handle caused it.
+
+An instrument (see `engine.Instrument`) that keeps the last handles in a ring: id, cause, start and end in
+nanoseconds, and what was called. With it, the loop's exception handler gets the chain of causes of a failure.
+What is made of the records (timelines, pictures, questions to a running program) lives elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fate._native import clock_ns
+from fate.core.handle import Handle
+
+
+class Record(NamedTuple):
+    """One handle that ran. `start` and `end` are nanoseconds on `time.monotonic_ns()`'s clock."""
+
+    id: int
+    cause: int
+    start: int
+    end: int
+    what: str
+
+
+class Recorder:
+    """Keeps the last `capacity` handles that ran.
+
+    Switch on with `fate.set_instrument(Recorder())`.
+    """
+
+    def __init__(self, capacity: int = 4096) -> None:
+        if capacity < 1:
+            raise ValueError(f"a recorder keeps at least one handle, not {capacity}")
+        self.capacity = capacity
+        self._ring: list[tuple[int, int, int, int, object] | None] = [None] * capacity
+        self._next = 0
+        self._start = 0
+        self._id = 0
+        self._cause = 0
+        self._what: object = None
+
+    def before(self, handle: Handle) -> None:
+        """Note what is about to run."""
+        self._id = handle.id
+        self._cause = handle.cause
+        self._what = handle._callback
+        self._start = clock_ns()
+
+    def after(self, handle: Handle) -> None:
+        """Keep it."""
+        self._ring[self._next % self.capacity] = (self._id, self._cause, self._start, clock_ns(), self._what)
+        self._next += 1
+
+    def records(self) -> list[Record]:
+        """What was kept, oldest first."""
+        first = self._next % self.capacity
+        kept = self._ring[first:] + self._ring[:first]
+        return [Record(*entry[:4], _name(entry[4])) for entry in kept if entry is not None]
+
+    def chain(self, id: int) -> list[Record]:
+        """The handle `id`, what caused it, what caused that, and so on, as far back as was kept."""
+        known = {record.id: record for record in self.records()}
+        if self._id not in known:  # the one that is running now
+            known[self._id] = Record(self._id, self._cause, self._start, 0, _name(self._what))
+        chain: list[Record] = []
+        while id in known:
+            chain.append(known.pop(id))
+            id = chain[-1].cause
+        return chain
+
+
+def _name(callback: object) -> str:
+    """What was called, in a few words: the coroutine of a task's step, or the function's qualified name."""
+    owner = getattr(callback, "__self__", None)
+    coroutine = owner.get_coro() if hasattr(owner, "get_coro") else None
+    if coroutine is not None:
+        return f"task {getattr(coroutine, '__qualname__', coroutine)!s}"
+    function = getattr(callback, "func", callback)
+    return str(getattr(function, "__qualname__", None) or repr(function))

@@ -1,0 +1,52 @@
+cimport cython
+from libc.stdint cimport int64_t, uint64_t
+
+from fate.core.handle cimport TimerHandle
+
+cdef int SLOTS
+cdef int LEVELS
+cdef int64_t LAST_TICK
+cdef double TICKS_PER_SECOND
+cdef int NEAR
+cdef int READY
+cdef uint64_t ONE
+cdef Py_ssize_t EXACT
+
+cdef int64_t _tick_of(double when) noexcept
+
+
+cdef class Level:
+    cdef int shift
+    cdef uint64_t occupied
+
+
+cdef class Timers:
+    cdef readonly Py_ssize_t count
+    cdef int64_t _tick
+    cdef list _slots
+    cdef list _levels
+    cdef list _near
+    cdef bint _sorted
+
+    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slot=int, slots=list, near=list, lane=Level, last=TimerHandle)
+    cdef int _file(self, TimerHandle handle) except -1
+
+    cpdef int add(self, TimerHandle handle) except -1
+
+    @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, size=Py_ssize_t)
+    cpdef int remove(self, TimerHandle handle) except -1
+
+    @cython.locals(target=int64_t, near=list, handle=TimerHandle)
+    cpdef int collect(self, double now, list ready) except -1
+
+    @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slot=int, slots=list, handle=TimerHandle)
+    cdef int _advance(self, int64_t target) except -1
+
+    @cython.locals(near=list, handle=TimerHandle, index=Py_ssize_t)
+    cdef int _sort_near(self) except -1
+
+    @cython.locals(lane=Level, slots=list, earliest=double, handle=TimerHandle, start=int64_t, shift=int, number=int)
+    cpdef double deadline(self) except? -1.0
+
+    @cython.locals(lane=Level, handle=TimerHandle)
+    cpdef clear(self)

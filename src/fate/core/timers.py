@@ -1,0 +1,203 @@
+"""The timers: a hierarchical wheel (Varghese and Lauck, 1987; the same shape as in tokio's and Linux's).
+
+Time is cut into ticks of about a millisecond. A timer due in this tick or earlier is *near*; any other lies in one
+of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the present one, so
+a slot of level n spans 64**n ticks. Adding and removing take constant time and `remove` frees at once. When time
+reaches a coarse slot, its timers are filed again, closer. Near timers are kept sorted by their exact time, so a
+timer fires neither early nor out of order: the ticks only bound how much there is to sort.
+
+Here lives order in time. What a timer calls, and the clock, live in `handle` and `engine`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fate.core.handle import TimerHandle
+
+SLOTS = 64
+LEVELS = 7  # 64**7 ticks: 146 years
+TICKS_PER_SECOND = 1e9 / 2**20
+NEAR = SLOTS * LEVELS  # the slot number of near timers
+READY = -1
+ONE = 1  # 64 bits wide when compiled
+LAST_TICK = (ONE << 6 * LEVELS) - 1
+EXACT = 16  # a slot with at most so many timers is searched for its exact minimum
+
+
+def _tick_of(when: float) -> int:
+    if not when > 0.0:  # also NaN: asyncio fires such a timer at once
+        return 0
+    if when >= LAST_TICK / TICKS_PER_SECOND:
+        return LAST_TICK
+    return int(when * TICKS_PER_SECOND)
+
+
+class Level:
+    """Which of the 64 slots of one level hold timers, as a bit set."""
+
+    __slots__ = ("occupied", "shift")
+
+    def __init__(self, number: int) -> None:
+        self.shift = 6 * number
+        self.occupied = 0
+
+
+class Timers:
+    """The pending timers of one engine. `count` is how many there are."""
+
+    if TYPE_CHECKING:
+        count: int
+
+    def __init__(self, now: float) -> None:
+        self.count = 0
+        self._tick = _tick_of(now)
+        self._slots: list[list[TimerHandle]] = [[] for _ in range(SLOTS * LEVELS)]
+        self._levels = [Level(number) for number in range(LEVELS)]
+        self._near: list[TimerHandle] = []  # latest first, so that the next to fire is cheap to take off
+        self._sorted = True
+
+    def add(self, handle: TimerHandle) -> int:
+        """Take in a handle whose `_when` is set."""
+        self._file(handle)
+        self.count += 1
+        return 0
+
+    def _file(self, handle: TimerHandle) -> int:
+        tick = _tick_of(handle._when)
+        if tick <= self._tick:
+            near = self._near
+            if self._sorted and near:
+                last = near[-1]
+                self._sorted = handle < last
+            handle._slot = NEAR
+            handle._index = len(near)
+            near.append(handle)
+            return 0
+        difference = (tick ^ self._tick) >> 6
+        level = 0
+        while difference:
+            difference >>= 6
+            level += 1
+        lane = self._levels[level]
+        index = (tick >> lane.shift) & 63
+        lane.occupied |= ONE << index
+        slot = level * 64 + index
+        slots = self._slots[slot]
+        handle._slot = slot
+        handle._index = len(slots)
+        slots.append(handle)
+        return 0
+
+    def remove(self, handle: TimerHandle) -> int:
+        """Let go of a handle that is here; its place is free at once."""
+        number = handle._slot
+        index = handle._index
+        slots = self._near if number == NEAR else self._slots[number]
+        last = slots.pop()
+        if last is not handle:
+            slots[index] = last
+            last._index = index
+            if number == NEAR:
+                self._sorted = False
+        elif not slots and number != NEAR:
+            lane = self._levels[number >> 6]
+            lane.occupied &= ~(ONE << (number & 63))
+        handle._slot = READY
+        self.count -= 1
+        return 0
+
+    def collect(self, now: float, ready: list[TimerHandle]) -> int:
+        """Move every timer due at `now` to the end of `ready`, earliest first; return how many."""
+        target = _tick_of(now)
+        if target > self._tick:
+            self._advance(target)
+        near = self._near
+        if not near:
+            return 0
+        if not self._sorted:
+            self._sort_near()
+        before = self.count
+        while near:
+            handle = near[-1]
+            if handle._when > now:
+                break
+            near.pop()
+            handle._slot = READY
+            ready.append(handle)
+            self.count -= 1
+        return before - self.count
+
+    def _advance(self, target: int) -> int:
+        """Make `target` the present tick: timers of passed slots become near, coarse ones move closer."""
+        difference = (target ^ self._tick) >> 6
+        top = 0
+        while difference:
+            difference >>= 6
+            top += 1
+        self._tick = target
+        for number in range(top + 1):
+            lane = self._levels[number]
+            mask = lane.occupied
+            if number == top:
+                digit = (target >> lane.shift) & 63
+                if digit != 63:
+                    mask &= (ONE << (digit + 1)) - 1
+            if not mask:
+                continue
+            lane.occupied &= ~mask
+            for digit in range(64):
+                if mask >> digit & 1:
+                    slot = number * 64 + digit
+                    slots = self._slots[slot]
+                    self._slots[slot] = []
+                    for handle in slots:
+                        self._file(handle)
+        return 0
+
+    def _sort_near(self) -> int:
+        near = self._near
+        near.sort(reverse=True)
+        for index, handle in enumerate(near):
+            handle._index = index
+        self._sorted = True
+        return 0
+
+    def deadline(self) -> float:
+        """When to look again, in seconds: the time of the next timer, or a bound just before it.
+
+        The bound is the start of the first crowded slot; there the timers are filed again. Meaningless if `count` is 0.
+        """
+        if self._near:
+            if not self._sorted:
+                self._sort_near()
+            handle = self._near[-1]
+            return handle._when
+        for number in range(LEVELS):
+            lane = self._levels[number]
+            if lane.occupied:
+                index = 0
+                while not lane.occupied >> index & 1:
+                    index += 1
+                slots = self._slots[number * 64 + index]
+                if len(slots) > EXACT:
+                    shift = lane.shift
+                    start = ((self._tick >> (shift + 6)) << 6 | index) << shift
+                    return start / TICKS_PER_SECOND
+                earliest = slots[0]._when
+                for handle in slots:
+                    if handle._when < earliest:
+                        earliest = handle._when
+                return earliest
+        return float("inf")
+
+    def clear(self) -> None:
+        """Let go of all timers."""
+        for slots in [self._near, *self._slots]:
+            for handle in slots:
+                handle._slot = READY
+            slots.clear()
+        for lane in self._levels:
+            lane.occupied = 0
+        self.count = 0
+        self._sorted = True

@@ -1,0 +1,380 @@
+"""Fate itself: the engine, a poll, and the standard library's asyncio control plane, in one object.
+
+`Fate` is an asyncio event loop. What is hot (turns, handles, timers, readiness) is Fate's own and lives in `core` and
+`net`; what is not (servers, connections, TLS, subprocesses, signals, executors, name look-ups) is the standard
+library's selector loop, which runs on it unchanged. The private names of asyncio that this leans on are listed in
+`STDLIB_NAMES` and tested on each supported Python. On top stands the article's API: fuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import selectors
+import sys
+import threading
+import warnings
+import weakref
+from asyncio import coroutines, events, format_helpers
+from asyncio.log import logger
+from collections.abc import Callable, Coroutine, MutableMapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fate.core.engine import Engine, Instrument
+from fate import sources
+from fate.core.fuse import Fuse, check_due, check_seconds
+from fate.core.handle import Handle, TimerHandle
+from fate.core.record import Recorder
+from fate.errors import FuseTimeError, LoopClosedError, LoopRunningError, WrongThreadError, source_error
+from fate.net.poll import EpollPoll, SelectorPoll
+
+if TYPE_CHECKING:
+    from fate.net.packet import Match, PacketFuse
+
+T = TypeVar("T")
+
+STDLIB_NAMES = {
+    asyncio.SelectorEventLoop: [
+        "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
+        "_make_self_pipe", "_read_from_self", "_write_to_self", "_check_callback", "_check_closed", "_check_running",
+        "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
+    ],
+    events: ["_set_running_loop", "_get_running_loop"],
+    coroutines: ["_is_debug_mode"],
+    format_helpers: ["extract_stack", "_format_callback_source"],
+}  # fmt: skip
+
+
+class SlowCallbacks:
+    """asyncio's debug mode: warn of each callback that took longer than `loop.slow_callback_duration` seconds."""
+
+    def __init__(self, fate: Fate, inner: Instrument | None) -> None:
+        self.fate = fate
+        self.inner = inner
+        self.started = 0.0
+
+    def before(self, handle: Handle) -> None:
+        if self.inner is not None:
+            self.inner.before(handle)
+        self.fate._current_handle = handle
+        self.started = self.fate.time()
+
+    def after(self, handle: Handle) -> None:
+        took = self.fate.time() - self.started
+        self.fate._current_handle = None
+        if took >= self.fate.slow_callback_duration:
+            logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
+        if self.inner is not None:
+            self.inner.after(handle)
+
+
+def _describe(handle: Handle) -> str:
+    """The handle for a log: the task it steps, or itself."""
+    owner = getattr(handle._callback, "__self__", None)
+    return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
+
+
+class Fate(Engine, asyncio.SelectorEventLoop):
+    """The event manager: one object, one thread; an asyncio event loop, and the article's Fate.
+
+    selector: any `selectors.BaseSelector` to wait with; by default epoll where there is one (Linux), without a
+        selector between.
+    Raises OutOfDescriptorsError when the process has no descriptors left for it.
+    """
+
+    slow_callback_duration: float
+    _current_handle: Handle | None
+    _observer: Instrument | None = None
+
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
+        self._sources: dict[tuple[str, int], sources.Shared] = {}
+        self._shut_down = False  # shutdown() came before run()
+        self._ended = False  # the article's run() has ended
+        self._closed = True
+        poll: EpollPoll | SelectorPoll | None = None
+        try:
+            if selector is not None:
+                poll = SelectorPoll(selector)
+            elif hasattr(select, "epoll"):
+                poll = EpollPoll()
+            else:
+                poll = SelectorPoll(selectors.DefaultSelector())
+            Engine.__init__(self, poll, self._virtual_clock())
+            asyncio.SelectorEventLoop.__init__(self, poll)  # type: ignore[arg-type]
+        except OSError as error:
+            self._closed = True
+            if poll is not None:
+                poll.close()
+            raise source_error(error, "make an event loop") from error
+
+    # -- what the engine asks of its loop -------------------------------------------------------------------------
+
+    def _virtual_clock(self) -> Callable[[], int] | None:
+        """The clock of a subclass that has a `time()` of its own, in nanoseconds."""
+        if type(self).time is Engine.time:
+            return None
+        return lambda: int(self.time() * 1e9)
+
+    def _check_closed(self) -> None:
+        if self._closed:
+            raise LoopClosedError("Event loop is closed: make another with fate.new_event_loop() or fate.Fate()")
+
+    def _check_running(self) -> None:
+        if self._thread_id is not None:
+            raise LoopRunningError("This event loop is already running: call run() once, and work in handlers or tasks")
+        if events._get_running_loop() is not None:
+            raise LoopRunningError("Cannot run the event loop while another loop is running in this thread: await instead")
+
+    def _check_owner(self, what: str) -> None:
+        """Raise unless `what` may be called here: the loop is open, and not running in another thread."""
+        self._check_closed()
+        if self._thread_id is not None and self._thread_id != threading.get_ident():
+            raise WrongThreadError(
+                f"{what} was called from thread {threading.current_thread().name!r}, and {self!r} runs in another: "
+                "use fate.call_soon_threadsafe(...)"
+            )
+
+    def _check_call(self, callback: Callable[..., object], method: str, same_thread: bool) -> None:
+        self._check_closed()
+        if same_thread and self._thread_id is not None and self._thread_id != threading.get_ident():
+            raise WrongThreadError(
+                f"Non-thread-safe operation invoked on an event loop other than the current one: {method} was called "
+                f"from thread {threading.current_thread().name!r}; use call_soon_threadsafe"
+            )
+        self._check_callback(callback, method)
+
+    def _note_created(self, handle: Handle) -> None:
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_globals.get("__name__") == Engine.__module__:
+            frame = frame.f_back
+        handle._source_traceback = format_helpers.extract_stack(frame)
+
+    def _describe_handle(self, handle: Handle) -> str:
+        parts = [type(handle).__name__, str(handle.id)]
+        if handle.cause:
+            parts.append(f"by {handle.cause}")
+        if handle._cancelled:
+            parts.append("cancelled")
+        if isinstance(handle, TimerHandle):
+            parts.append(f"when={handle._when}")
+        if handle._callback is not None:
+            parts.append(format_helpers._format_callback_source(handle._callback, handle._args))
+        if handle._source_traceback:
+            frame = handle._source_traceback[-1]
+            parts.append(f"created at {frame[0]}:{frame[1]}")
+        return f"<{' '.join(parts)}>"
+
+    def _callback_failed(self, handle: Handle, error: BaseException) -> None:
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            raise error
+        callback = format_helpers._format_callback_source(handle._callback, handle._args)
+        context: dict[str, Any] = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
+        if handle._source_traceback:
+            context["source_traceback"] = handle._source_traceback
+        if isinstance(self._observer, Recorder):
+            context["causes"] = self._observer.chain(handle.id)
+        self.call_exception_handler(context)
+
+    def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
+        self.set_instrument(None)
+        self.call_exception_handler({"message": f"Instrument {instrument!r} failed and was taken away", "exception": error})
+
+    def set_instrument(self, instrument: Instrument | None) -> None:
+        """Have `instrument` told of every handle before and after it runs; None: nobody.
+
+        Raises WrongThreadError from a thread other than the one that runs the loop.
+        """
+        self._observer = instrument
+        Engine.set_instrument(self, SlowCallbacks(self, instrument) if self._debug else instrument)
+
+    def set_debug(self, enabled: bool) -> None:
+        """Switch asyncio's debug mode on or off."""
+        asyncio.SelectorEventLoop.set_debug(self, enabled)
+        self.set_instrument(self._observer)
+
+    def _wake(self) -> None:
+        self._write_to_self()
+
+    # -- readiness: asyncio's selector loop calls these ---------------------------------------------------------
+
+    def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
+        self._check_closed()
+        handle = self.make_handle(callback, args)
+        self._poll.add_reader(_fileno(fd), handle)
+        return handle
+
+    def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
+        self._check_closed()
+        handle = self.make_handle(callback, args)
+        self._poll.add_writer(_fileno(fd), handle)
+        return handle
+
+    def _remove_reader(self, fd: Any) -> bool:
+        return not self._closed and self._poll.remove_reader(_fileno(fd))
+
+    def _remove_writer(self, fd: Any) -> bool:
+        return not self._closed and self._poll.remove_writer(_fileno(fd))
+
+    def _add_callback(self, handle: asyncio.Handle) -> None:
+        """Queue a handle that asyncio made itself: those of signal handlers."""
+        if not handle._cancelled:
+            self.call_soon(_run_foreign, handle)
+
+    def _add_callback_signalsafe(self, handle: asyncio.Handle) -> None:
+        self.call_soon_threadsafe(_run_foreign, handle)
+
+    def _run_once(self) -> None:
+        self.turn()
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """Run until `stop()` is called."""
+        self._check_closed()
+        self._check_running()
+        self._set_coroutine_origin_tracking(self._debug)
+        hooks = sys.get_asyncgen_hooks()
+        try:
+            self._thread_id = threading.get_ident()
+            sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
+            events._set_running_loop(self)
+            self.run_turns()
+        finally:
+            self._stopping = False
+            self._thread_id = None
+            events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def close(self) -> None:
+        """Let go of everything. The loop must not be running; a second call does nothing."""
+        if not self._closed and not self.is_running():
+            for fuse in list(self._fuses):
+                fuse.cancel()
+        asyncio.SelectorEventLoop.close(self)
+        self._forget_all()
+
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        if not self._closed:
+            if not self._ended:  # the article's programs end with their run()
+                _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
+            if not self.is_running():
+                self.close()
+
+    # -- the article's Fate ---------------------------------------------------------------------------------------
+
+    @property
+    def fuses(self) -> list[Fuse]:
+        """The fuses that have not called their handlers yet, oldest first."""
+        return list(self._fuses)
+
+    def get_fuse(
+        self,
+        seconds: float | None = None,
+        *,
+        readable: Any = None,
+        writable: Any = None,
+        signal: int | None = None,
+        process: Any = None,
+    ) -> Fuse:
+        """A fuse that burns once: after `seconds` from now, or because of one thing in the world, or by hand.
+
+        seconds: a finite number, not negative; 0 means the next turn.
+        readable, writable: a descriptor, or anything with `fileno()`. The fuse's value is what was given.
+        signal: a signal's number, such as `signal.SIGHUP`; main thread only. The value is the number.
+        process: a child's process id, a `subprocess.Popen`, or an `asyncio.subprocess.Process`. The value is its exit
+            code, negative for the signal that killed it.
+        Nothing: the fuse burns by hand, `fuse.burn(value)`.
+        Raises FuseTimeError, SourceError, WrongThreadError, LoopClosedError; TypeError for more than one of them:
+        make two fuses and combine them with `|` or `&`.
+        """
+        self._check_owner("Fate.get_fuse")
+        wanted = {"readable": readable, "writable": writable, "signal": signal, "process": process}
+        named = [(name, source) for name, source in wanted.items() if source is not None]
+        if len(named) + (seconds is not None) > 1:
+            raise TypeError("get_fuse() takes one thing to wait for: make two fuses and combine them with | or &")
+        if seconds is not None:
+            check_seconds(seconds, "a fuse's delay")
+            if seconds < 0:
+                raise FuseTimeError(f"a fuse's delay cannot be negative: {seconds!r}; 0 burns in the next turn")
+        fuse = Fuse(self)
+        if seconds is not None:
+            fuse.set_time(self.time() + seconds)
+        for name, source in named:
+            sources.attach(self, fuse, name, source)
+        return fuse
+
+    def get_packet_fuse(
+        self,
+        address: Any,
+        match: Match | None = None,
+        *,
+        prefix: bytes | None = None,
+        protocol: str = "udp",
+    ) -> PacketFuse:
+        """A fuse that burns when a matching packet arrives: see `fate.net.packet.PacketFuse`."""
+        from fate.net.packet import PacketFuse
+
+        self._check_owner("Fate.get_packet_fuse")
+        return PacketFuse(self, address, match, prefix=prefix, protocol=protocol)
+
+    def check_fuses(self) -> None:
+        """Call the handlers of the fuses that have burned, oldest first; do not wait."""
+        self._check_owner("Fate.check_fuses")
+        check_due(self._fuses)
+
+    def run(self) -> None:
+        """Handle events until `shutdown()` is called; return at once if it was called before.
+
+        Raises LoopRunningError if a loop runs in this thread, LoopClosedError after `close()`.
+        """
+        self._check_closed()
+        self._check_running()
+        if not self._shut_down:
+            self.run_forever()
+        self._shut_down = False
+        self._ended = True
+
+    def shutdown(self) -> None:
+        """Stop handling events: `run()` returns after the present turn. May be called from any thread."""
+        self._check_closed()
+        if self._thread_id is None:
+            self._shut_down = True
+        elif self._thread_id == threading.get_ident():
+            self.stop()
+        else:
+            self.call_soon_threadsafe(self.stop)
+
+
+def _fileno(fd: Any) -> int:
+    """The descriptor of an integer or of a file object, as `selectors` takes them."""
+    if isinstance(fd, int):
+        number = fd
+    else:
+        try:
+            number = int(fd.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fd!r}") from None
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    return number
+
+
+def _run_foreign(handle: asyncio.Handle) -> None:
+    if not handle._cancelled:
+        handle._run()
+
+
+def new_event_loop() -> Fate:
+    """A new Fate: what to give wherever asyncio takes a `loop_factory`."""
+    return Fate()
+
+
+def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
+    """Run a coroutine on a new Fate and return its result, as `asyncio.run` does.
+
+    Raises whatever the coroutine raises; LoopRunningError if a loop runs in this thread.
+    """
+    with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
+        return runner.run(main)

@@ -1,0 +1,185 @@
+"""What a fuse can wait for in the world: a readable or writable descriptor, a signal, a child process.
+
+Each function here arms a fuse (`fuse.burn` when it happens) and gives it what lets go again (`fuse._release`).
+Several fuses may wait for the same thing. Packets live in `fate.net.packet`, time in `fate.core`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fate.core.fuse import Fuse
+from fate.errors import SourceError, source_error
+
+if TYPE_CHECKING:
+    from fate.loop import Fate
+
+
+class Shared:
+    """The fuses that wait for one thing: a descriptor's direction, or a signal."""
+
+    def __init__(self, disarm: Callable[[], object]) -> None:
+        self.disarm = disarm
+        self.fuses: dict[Fuse, Any] = {}
+
+    def burn(self) -> None:
+        for fuse, value in list(self.fuses.items()):
+            if not fuse.is_over():
+                fuse.burn(value)
+
+
+def attach(fate: Fate, fuse: Fuse, kind: str, source: Any) -> None:
+    """Arm `fuse` for `source`; `kind` is "readable", "writable", "signal" or "process".
+
+    Raises SourceError if it cannot be waited for; the fuse is cancelled then.
+    """
+    fuse.what = f"{kind}={source!r}"
+    try:
+        _KINDS[kind](fate, fuse, source)
+    except BaseException:
+        fuse.cancel()
+        raise
+
+
+def _share(fate: Fate, fuse: Fuse, key: tuple[str, int], value: Any, arm: Callable[[Shared], Callable[[], object]]) -> None:
+    """Let `fuse` wait under `key`; the first one there arms it, the last one to leave disarms it."""
+    shared = fate._sources.get(key)
+    if shared is None:
+        shared = Shared(lambda: None)
+        shared.disarm = arm(shared)
+        fate._sources[key] = shared
+    shared.fuses[fuse] = value
+
+    def release() -> None:
+        shared.fuses.pop(fuse, None)
+        if not shared.fuses and fate._sources.get(key) is shared:
+            del fate._sources[key]
+            shared.disarm()
+
+    fuse._release = release
+
+
+def _readable(fate: Fate, fuse: Fuse, source: Any) -> None:
+    fd = _descriptor(source)
+
+    def arm(shared: Shared) -> Callable[[], object]:
+        if fate._poll.get_map().get(fd, _NOBODY).data[0] is not None:
+            raise SourceError(0, f"cannot wait until {source!r} is readable: somebody else reads from it on this loop")
+        _ready(fate.add_reader, fd, shared, source)
+        return lambda: fate.remove_reader(fd)
+
+    _share(fate, fuse, ("readable", fd), source, arm)
+
+
+def _writable(fate: Fate, fuse: Fuse, source: Any) -> None:
+    fd = _descriptor(source)
+
+    def arm(shared: Shared) -> Callable[[], object]:
+        if fate._poll.get_map().get(fd, _NOBODY).data[1] is not None:
+            raise SourceError(0, f"cannot wait until {source!r} is writable: somebody else writes to it on this loop")
+        _ready(fate.add_writer, fd, shared, source)
+        return lambda: fate.remove_writer(fd)
+
+    _share(fate, fuse, ("writable", fd), source, arm)
+
+
+class _Nobody:
+    data = (None, None)
+
+
+_NOBODY = _Nobody()
+
+
+def _descriptor(source: Any) -> int:
+    try:
+        fd = source if isinstance(source, int) else source.fileno()
+    except (AttributeError, ValueError, OSError) as error:
+        raise SourceError(0, f"cannot wait for {source!r}: it has no descriptor") from error
+    if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0:
+        raise SourceError(0, f"cannot wait for {source!r}: its descriptor is {fd!r}; is it closed?")
+    return fd
+
+
+def _ready(add: Callable[..., object], fd: int, shared: Shared, source: Any) -> None:
+    try:
+        add(fd, shared.burn)
+    except PermissionError as error:
+        raise SourceError(error.errno, f"cannot wait for {source!r}: a regular file is always ready") from error
+    except OSError as error:
+        raise source_error(error, f"wait for {source!r}") from error
+    except RuntimeError as error:
+        raise SourceError(0, f"cannot wait for {source!r}: {error}") from error
+
+
+def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
+    def arm(shared: Shared) -> Callable[[], object]:
+        if number in fate._signal_handlers:
+            raise SourceError(0, f"cannot wait for signal {number!r}: it has a handler on this loop already")
+        try:
+            fate.add_signal_handler(number, shared.burn)
+        except (RuntimeError, ValueError, TypeError) as error:
+            where = "" if threading.current_thread() is threading.main_thread() else "; signals come to the main thread only"
+            raise SourceError(0, f"cannot wait for signal {number!r}: {error}{where}") from error
+        return lambda: fate.remove_signal_handler(number)
+
+    _share(fate, fuse, ("signal", number), number, arm)
+
+
+def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
+    if isinstance(child, asyncio.subprocess.Process):
+        task = fate.create_task(child.wait())
+        task.add_done_callback(lambda done: None if done.cancelled() or fuse.is_over() else fuse.burn(done.result()))
+        fuse._release = task.cancel
+        return
+    pid = child.pid if isinstance(child, subprocess.Popen) else child
+    if isinstance(pid, bool) or not isinstance(pid, int):
+        raise SourceError(0, f"cannot wait for process {child!r}: give a process id, a Popen or an asyncio Process")
+    if hasattr(os, "pidfd_open"):
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            if isinstance(child, subprocess.Popen) and child.poll() is not None:  # it ended, and was reaped, before
+                fate.call_soon(lambda: fuse.is_over() or fuse.burn(child.returncode))
+                return
+            raise source_error(error, f"wait for process {pid}") from error
+
+        def release() -> None:
+            fate._remove_reader(pidfd)
+            os.close(pidfd)
+
+        fuse._release = release
+        fate._add_reader(pidfd, lambda: fuse.burn(_exit_code(child)))
+        return
+
+    def wait() -> None:
+        code = _exit_code(child)
+        try:
+            fate.call_soon_threadsafe(lambda: fuse.is_over() or fuse.burn(code))
+        except RuntimeError:
+            pass  # the loop was closed meanwhile
+
+    threading.Thread(target=wait, name=f"fate waits for process {pid}", daemon=True).start()
+
+
+def _exit_code(child: Any) -> int | None:
+    """Wait for a child (one that has ended, mostly) and give its exit code; None if it is not ours to ask, or somebody else was told."""
+    if isinstance(child, subprocess.Popen):
+        return child.wait()
+    try:
+        _, status = os.waitpid(child, 0)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status)
+
+
+_KINDS = {
+    "readable": _readable,
+    "writable": _writable,
+    "signal": _signal,
+    "process": _process,
+}
