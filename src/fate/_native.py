@@ -14,7 +14,9 @@ from typing import Any
 
 COMPILED = False
 
-__all__ = ["COMPILED", "Epoll", "clock_ns", "copy_context", "run_in_context"]
+__all__ = ["COMPILED", "Epoll", "clock_ns", "copy_context", "new_untracked", "run_in_context"]
+
+new_untracked = object.__new__  # only the compiled build spares the garbage collector the sight of ready handles
 
 
 def run_in_context(context: Context, callback: Callable[..., object], args: tuple[Any, ...]) -> BaseException | None:

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t
 
 cimport cython
 
-from fate._native cimport clock_ns, copy_context, run_in_context
+from fate._native cimport clock_ns, copy_context, new_untracked, run_in_context
 from fate.core.handle cimport Handle, Owner, TimerHandle
 from fate.core.timers cimport Timers
 
@@ -28,6 +28,7 @@ cdef class Engine(Owner):
     cdef int _fast_limit
     cdef int64_t _polled_at
     cdef public bint _closed
+    cdef public bint _debug
     cdef public bint _stopping
     cdef public object _thread_id
 
@@ -35,7 +36,8 @@ cdef class Engine(Owner):
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)
-    cdef Handle _make_handle(self, object callback, tuple args, object context)
+    cpdef Handle make_handle(self, object callback, tuple args)
+    cdef int _fill(self, Handle handle, object callback, tuple args, object context) except -1
 
     @cython.locals(handle=Handle)
     cdef Handle _push(self, object callback, tuple args, object context)

@@ -15,7 +15,7 @@ from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fate._native import clock_ns, copy_context, run_in_context
+from fate._native import clock_ns, copy_context, new_untracked, run_in_context
 from fate.core.handle import Handle, Owner, TimerHandle
 from fate.core.timers import Timers
 
@@ -86,21 +86,24 @@ class Engine(Owner):
 
     # -- scheduling ---------------------------------------------------------------------------------------------
 
-    def _make_handle(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
-        handle = Handle.__new__(Handle)
+    def _fill(
+        self, handle: Handle, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
+    ) -> int:
         handle._callback = callback
         handle._args = args
         handle._context = copy_context() if context is None else context
         handle._loop = self
         handle._source_traceback = None
         handle._cancelled = False
+        handle._lasting = False
         self._last_id += 1
         handle.id = self._last_id
         handle.cause = self._current_id
-        return handle
+        return 0
 
     def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
-        handle = self._make_handle(callback, args, context)
+        handle: Handle = new_untracked(Handle)
+        self._fill(handle, callback, args, context)
         self._queue.append(handle)
         return handle
 
@@ -108,15 +111,7 @@ class Engine(Owner):
         self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> TimerHandle:
         timer = TimerHandle.__new__(TimerHandle)
-        timer._callback = callback
-        timer._args = args
-        timer._context = copy_context() if context is None else context
-        timer._loop = self
-        timer._source_traceback = None
-        timer._cancelled = False
-        self._last_id += 1
-        timer.id = self._last_id
-        timer.cause = self._current_id
+        self._fill(timer, callback, args, context)
         timer._when = when
         self._timers.add(timer)
         return timer
@@ -126,8 +121,11 @@ class Engine(Owner):
         return 0
 
     def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
-        """A handle that is scheduled nowhere yet: for a poll to queue, again and again."""
-        return self._make_handle(callback, args, None)
+        """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again."""
+        handle = Handle.__new__(Handle)
+        self._fill(handle, callback, args, None)
+        handle._lasting = True
+        return handle
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
         """Call `callback(*args)` in the next turn, after all that was scheduled before.
@@ -277,6 +275,8 @@ class Engine(Owner):
             error = self._run_watched(handle)
         if error is not None:
             self._callback_failed(handle, error)
+        if not handle._lasting:
+            handle._empty()
         return 0
 
     def _run_watched(self, handle: Handle) -> BaseException | None:

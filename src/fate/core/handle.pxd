@@ -7,11 +7,10 @@ cdef class TimerHandle(Handle)
 
 
 cdef class Owner:
-    cdef public bint _debug
     cdef int _forget_timer(self, TimerHandle timer) except -1
 
 
-@cython.freelist(256)
+@cython.freelist(1024)
 cdef class Handle:
     cdef object __weakref__
     cdef public object _callback
@@ -22,10 +21,12 @@ cdef class Handle:
     cdef public int64_t id
     cdef public int64_t cause
     cdef public bint _cancelled
+    cdef public bint _lasting
+    cdef int _empty(self) except -1
 
 
-@cython.freelist(256)
 cdef class TimerHandle(Handle):
     cdef public short _slot
     cdef public int _index
     cdef public double _when
+    cdef bint _before(self, TimerHandle other) except -1

@@ -20,18 +20,13 @@ READY = -1  # a timer handle's slot when it is among the ready ones, has run, or
 class Owner:
     """What a handle needs of the engine that it belongs to."""
 
-    _debug: bool
-
     def _forget_timer(self, timer: TimerHandle) -> int:
         """Take `timer` from among the pending ones."""
         raise NotImplementedError
 
-    def _note_cancelled(self, handle: Handle) -> None:
-        """In debug mode: a handle is about to be cancelled."""
-
     def _describe_handle(self, handle: Handle) -> str:
-        """The handle's `repr`."""
-        return f"<{type(handle).__name__} {handle.id}>"
+        """The `repr` of a handle that has not run."""
+        raise NotImplementedError
 
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would."""
@@ -41,15 +36,16 @@ class Owner:
 class Handle:
     """One scheduled callback, as returned by `call_soon`, `call_later` and their kin."""
 
-    __slots__ = ("__weakref__", "_args", "_callback", "_cancelled", "_context", "_loop", "_source_traceback", "cause", "id")
+    __slots__ = ("__weakref__", "_args", "_callback", "_cancelled", "_context", "_lasting", "_loop", "_source_traceback", "cause", "id")
 
     if TYPE_CHECKING:
         _callback: Callable[..., object] | None
         _args: tuple[Any, ...] | None
         _context: Context | None
-        _loop: Owner
+        _loop: Owner | None
         _source_traceback: Any
         _cancelled: bool
+        _lasting: bool  # it is run again and again: a descriptor's reader or writer
         id: int
         cause: int
 
@@ -57,26 +53,33 @@ class Handle:
         """Take the callback back. A second call, or one after it ran, does nothing."""
         if not self._cancelled:
             self._cancelled = True
-            if self._loop._debug:
-                self._loop._note_cancelled(self)
-            self._callback = None
-            self._args = None
+            self._empty()
+
+    def _empty(self) -> int:
+        """Let go of everything: it has run, or will not. An empty handle keeps nothing alive."""
+        self._loop = None
+        self._callback = None
+        self._args = None
+        self._context = None
+        return 0
 
     def cancelled(self) -> bool:
         """Whether `cancel` was called."""
         return self._cancelled
 
     def get_context(self) -> Context | None:
-        """The context that the callback runs in."""
+        """The context that the callback runs in; None when it has run or was cancelled."""
         return self._context
 
     def _run(self) -> None:
         """Call the callback now, as a turn would. For those who drive handles by hand."""
-        if not self._cancelled:
+        if self._loop is not None:
             self._loop.run_handle(self)
 
     def __repr__(self) -> str:
-        return self._loop._describe_handle(self)
+        if self._loop is not None:
+            return self._loop._describe_handle(self)
+        return f"<{type(self).__name__} {self.id} {'cancelled' if self._cancelled else 'finished'}>"
 
 
 class TimerHandle(Handle):
@@ -101,14 +104,13 @@ class TimerHandle(Handle):
         """Take the callback back and free its place among the timers at once."""
         if not self._cancelled:
             self._cancelled = True
-            if self._loop._debug:
-                self._loop._note_cancelled(self)
             if self._slot != READY:
                 self._loop._forget_timer(self)
-            self._callback = None
-            self._args = None
-            self._context = None
+            self._empty()
+
+    def _before(self, other: TimerHandle) -> bool:
+        return self._when < other._when or (self._when == other._when and self.id < other.id)
 
     def __lt__(self, other: TimerHandle) -> bool:
         """Earlier first; of two at the same time, the one made first."""
-        return self._when < other._when or (self._when == other._when and self.id < other.id)
+        return self._before(other)

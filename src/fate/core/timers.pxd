@@ -10,7 +10,7 @@ cdef double TICKS_PER_SECOND
 cdef int NEAR
 cdef int READY
 cdef uint64_t ONE
-cdef Py_ssize_t EXACT
+cdef Py_ssize_t CROWD
 
 cdef int64_t _tick_of(double when) noexcept
 

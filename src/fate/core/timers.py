@@ -1,10 +1,11 @@
 """The timers: a hierarchical wheel (Varghese and Lauck, 1987; the same shape as in tokio's and Linux's).
 
-Time is cut into ticks of about a millisecond. A timer due in this tick or earlier is *near*; any other lies in one
+Time is cut into ticks of about a quarter of a millisecond. A timer due in this tick or earlier is *near*; any other lies in one
 of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the present one, so
 a slot of level n spans 64**n ticks. Adding and removing take constant time and `remove` frees at once. When time
 reaches a coarse slot, its timers are filed again, closer. Near timers are kept sorted by their exact time, so a
-timer fires neither early nor out of order: the ticks only bound how much there is to sort.
+timer fires neither early nor out of order: the ticks only bound how much there is to sort. Each fires at its own
+nanosecond, but those of a crowded tick (over 60,000 timers a second) share one wake-up at its end.
 
 Here lives order in time. What a timer calls, and the clock, live in `handle` and `engine`.
 """
@@ -16,13 +17,13 @@ from typing import TYPE_CHECKING
 from fate.core.handle import TimerHandle
 
 SLOTS = 64
-LEVELS = 7  # 64**7 ticks: 146 years
-TICKS_PER_SECOND = 1e9 / 2**20
+LEVELS = 7  # 64**7 ticks: 36 years; what is later waits in the last slot
+TICKS_PER_SECOND = 1e9 / 2**18
 NEAR = SLOTS * LEVELS  # the slot number of near timers
 READY = -1
 ONE = 1  # 64 bits wide when compiled
 LAST_TICK = (ONE << 6 * LEVELS) - 1
-EXACT = 16  # a slot with at most so many timers is searched for its exact minimum
+CROWD = 16  # more timers than this in one slot are not searched for the first
 
 
 def _tick_of(when: float) -> int:
@@ -69,7 +70,7 @@ class Timers:
             near = self._near
             if self._sorted and near:
                 last = near[-1]
-                self._sorted = handle < last
+                self._sorted = handle._before(last)
             handle._slot = NEAR
             handle._index = len(near)
             near.append(handle)
@@ -164,11 +165,14 @@ class Timers:
         return 0
 
     def deadline(self) -> float:
-        """When to look again, in seconds: the time of the next timer, or a bound just before it.
+        """When to look again, in seconds: when the next timer is due, or for a crowd, when it is worth a look.
 
-        The bound is the start of the first crowded slot; there the timers are filed again. Meaningless if `count` is 0.
+        That is the end of a crowded tick, or the start of a crowded coarse slot, whose timers are filed again then.
+        Meaningless if `count` is 0.
         """
         if self._near:
+            if len(self._near) > CROWD:
+                return (self._tick + 1) / TICKS_PER_SECOND
             if not self._sorted:
                 self._sort_near()
             handle = self._near[-1]
@@ -180,11 +184,12 @@ class Timers:
                 while not lane.occupied >> index & 1:
                     index += 1
                 slots = self._slots[number * 64 + index]
-                if len(slots) > EXACT:
+                if len(slots) > CROWD:
                     shift = lane.shift
                     start = ((self._tick >> (shift + 6)) << 6 | index) << shift
-                    return start / TICKS_PER_SECOND
-                earliest = slots[0]._when
+                    return (start + 1 if number == 0 else start) / TICKS_PER_SECOND
+                handle = slots[0]
+                earliest = handle._when
                 for handle in slots:
                     if handle._when < earliest:
                         earliest = handle._when
