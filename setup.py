@@ -17,7 +17,6 @@ DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,  # the types live in the .pxd
     "binding": False,  # method descriptors, the cheapest to call
-    "boundscheck": False,
     "initializedcheck": False,
     "nonecheck": False,
     "cdivision": True,
@@ -59,8 +58,8 @@ class build_all_or_nothing(build_ext):  # noqa: N801 (setuptools names commands 
             if os.environ.get("FATE_REQUIRE_EXT") == "1":
                 raise
             for extension in self.extensions:
-                for base in (self.get_ext_fullpath(extension.name), os.path.join(self.build_lib, self.get_ext_filename(extension.name))):
-                    Path(base).unlink(missing_ok=True)
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+                Path(self.build_lib, self.get_ext_filename(extension.name)).unlink(missing_ok=True)
             self.extensions = []
             print(f"fate: not compiled, Fate will run as plain Python, slower ({error})", file=sys.stderr)
 

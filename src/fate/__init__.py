@@ -1,22 +1,26 @@
 """Fate, an event framework for Python.
 
 The map: `core` decides what happens and in which order; `net` waits for descriptors and carries bytes; `loop` joins
-them with asyncio into `Fate`; `sources` is what fuses can wait for; `policy`
-makes Fate asyncio's default; `errors` is the tree of errors; `cli` is the
-command `fate`. This module holds the public names and nothing else.
+them with asyncio into `Fate`; `sources` is what fuses can wait for; `policy` makes Fate asyncio's default; `errors`
+is the tree of errors; `cli` is the command `fate`. This module holds the public names and nothing else; each is
+imported when it is first asked for, so that `import fate` costs next to nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from fate import errors
-from fate._native import COMPILED as compiled
-from fate.core.fuse import Fuse
-from fate.core.handle import Handle, TimerHandle
-from fate.core.record import Record, Recorder
-from fate.errors import FateError
-from fate.loop import Fate, new_event_loop, run
+if TYPE_CHECKING:
+    from fate import errors as errors
+    from fate._native import COMPILED as compiled
+    from fate.core.fuse import Fuse
+    from fate.core.handle import Handle, TimerHandle
+    from fate.core.record import Record, Recorder
+    from fate.errors import FateError
+    from fate.loop import Fate, new_event_loop, run
+    from fate.net.packet import Packet, PacketFuse
+    from fate.policy import EventLoopPolicy, install
 
 __version__ = "0.1.0"
 
@@ -26,6 +30,8 @@ __all__ = [
     "FateError",
     "Fuse",
     "Handle",
+    "Packet",
+    "PacketFuse",
     "Record",
     "Recorder",
     "TimerHandle",
@@ -37,17 +43,35 @@ __all__ = [
     "run",
 ]
 
-
-def install() -> None:
-    """Make Fate the loop that `asyncio.run`, `asyncio.new_event_loop` and their kin use from now on."""
-    from fate.policy import install
-
-    install()
+_HOMES = {
+    "EventLoopPolicy": "fate.policy",  # not before it is asked for: Python 3.14 deprecates policies
+    "Fate": "fate.loop",
+    "FateError": "fate.errors",
+    "Fuse": "fate.core.fuse",
+    "Handle": "fate.core.handle",
+    "Packet": "fate.net.packet",
+    "PacketFuse": "fate.net.packet",
+    "Record": "fate.core.record",
+    "Recorder": "fate.core.record",
+    "TimerHandle": "fate.core.handle",
+    "install": "fate.policy",
+    "new_event_loop": "fate.loop",
+    "run": "fate.loop",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "EventLoopPolicy":  # not before it is asked for: Python 3.14 deprecates policies
-        from fate.policy import EventLoopPolicy
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name == "compiled":
+        value = import_module("fate._native").COMPILED
+    elif name == "errors":
+        return import_module("fate.errors")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
-        return EventLoopPolicy
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,9 +14,7 @@ from typing import Any
 
 COMPILED = False
 
-__all__ = ["COMPILED", "Epoll", "clock_ns", "copy_context", "new_untracked", "run_in_context"]
-
-new_untracked = object.__new__  # only the compiled build spares the garbage collector the sight of ready handles
+__all__ = ["COMPILED", "Epoll", "clock_ns", "copy_context", "recycle", "run_in_context", "track"]
 
 
 def run_in_context(context: Context, callback: Callable[..., object], args: tuple[Any, ...]) -> BaseException | None:
@@ -26,6 +24,14 @@ def run_in_context(context: Context, callback: Callable[..., object], args: tupl
     except BaseException as error:  # the engine decides what becomes of it
         return error
     return None
+
+
+def recycle(cls: type, tracked: bool) -> None:
+    """The compiled build keeps dead handles for new ones, and the garbage collector's eyes off the ready ones."""
+
+
+def track(made: object) -> None:
+    """The compiled build has the garbage collector look at `made` after all."""
 
 
 class Epoll:

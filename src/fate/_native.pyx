@@ -70,10 +70,49 @@ cdef extern from * nogil:
     #endif
     }
 
-    static inline PyObject *fate_new_untracked(PyTypeObject *type, PyObject *no_args) {
-        PyObject *made = type->tp_new(type, no_args, NULL);
-        if (made != NULL) PyObject_GC_UnTrack(made);
+    /* Freelists: dead objects of two types are kept for the next ones, linked through their reference counts. */
+    #define FATE_KEPT 1024
+    static struct fate_freelist {
+        PyTypeObject *type;
+        PyObject *first;
+        int count, tracked;
+    } fate_freelists[2];
+
+    static PyObject *fate_alloc(PyTypeObject *type, Py_ssize_t items) {
+        struct fate_freelist *list = &fate_freelists[type == fate_freelists[1].type];
+        PyObject *made = list->first;
+        if (made != NULL) {
+            list->first = *(PyObject **)made;
+            list->count--;
+            memset(made, 0, (size_t)type->tp_basicsize);
+            PyObject_Init(made, type);
+        } else {
+            made = (PyObject *)PyType_GenericAlloc(type, items);
+            if (made == NULL) return NULL;
+            PyObject_GC_UnTrack(made);
+        }
+        if (list->tracked) PyObject_GC_Track(made);
         return made;
+    }
+
+    static void fate_free(void *dead) {
+        struct fate_freelist *list = &fate_freelists[Py_TYPE((PyObject *)dead) == fate_freelists[1].type];
+        if (list->count >= FATE_KEPT) {
+            PyObject_GC_Del(dead);
+            return;
+        }
+        *(PyObject **)dead = list->first;
+        list->first = (PyObject *)dead;
+        list->count++;
+    }
+
+    static void fate_recycle(PyTypeObject *type, int tracked) {
+        struct fate_freelist *list = &fate_freelists[fate_freelists[0].type != NULL];
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || list->type != NULL) return;
+        list->type = type;
+        list->tracked = tracked;
+        type->tp_alloc = fate_alloc;
+        type->tp_free = fate_free;
     }
     """
     int64_t fate_clock_ns()
@@ -82,7 +121,8 @@ cdef extern from * nogil:
 cdef extern from *:
     object fate_run_in_context(object context, object callback, object args)
     object PyContext_CopyCurrent()
-    object fate_new_untracked(type cls, tuple no_args)
+    void fate_recycle(type cls, int tracked)
+    void PyObject_GC_Track(object made)
 
 cdef extern from "sys/epoll.h" nogil:
     enum:
@@ -112,13 +152,18 @@ cpdef object copy_context():
     return PyContext_CopyCurrent()
 
 
-cpdef object new_untracked(type cls):
-    """A new, empty object that the garbage collector does not look at: its owner breaks its cycles.
+cpdef object recycle(type cls, bint tracked):
+    """Keep the dead objects of `cls` for new ones; if not `tracked`, the garbage collector does not look at them.
 
-    A ready handle lives for a turn, and is emptied when it has run; looking at thousands of them costs more than
-    running them.
+    An untracked object's owner must break its cycles. A ready handle lives for a turn and is emptied when it has run:
+    looking at thousands of them would cost more than running them.
     """
-    return fate_new_untracked(cls, ())
+    fate_recycle(cls, tracked)
+
+
+cpdef object track(object made):
+    """Have the garbage collector look at an object of an untracked class after all."""
+    PyObject_GC_Track(made)
 
 
 cdef class Epoll:

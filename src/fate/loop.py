@@ -15,8 +15,9 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import coroutines, events, format_helpers
+from asyncio import coroutines, events, format_helpers, selector_events
 from asyncio.log import logger
+from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,13 +37,24 @@ T = TypeVar("T")
 STDLIB_NAMES = {
     asyncio.SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
-        "_make_self_pipe", "_read_from_self", "_write_to_self", "_check_callback", "_check_closed", "_check_running",
+        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self", "_check_callback", "_check_closed", "_check_running",
         "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
     ],
+    selector_events: ["_SelectorSocketTransport"],
     events: ["_set_running_loop", "_get_running_loop"],
     coroutines: ["_is_debug_mode"],
     format_helpers: ["extract_stack", "_format_callback_source"],
 }  # fmt: skip
+
+
+class Stream(_SelectorSocketTransport):  # type: ignore[misc]
+    """The standard library's stream transport, reading less at a time.
+
+    Its own 256 KiB would be allocated by mmap, faulted in and given back by munmap for every message, with glibc's
+    defaults: three times the cost of the message itself.
+    """
+
+    max_size = 64 * 1024
 
 
 class SlowCallbacks:
@@ -51,17 +63,17 @@ class SlowCallbacks:
     def __init__(self, fate: Fate, inner: Instrument | None) -> None:
         self.fate = fate
         self.inner = inner
-        self.started = 0.0
+        self.running: list[tuple[Handle, float]] = []  # innermost last: a handle may run another
 
     def before(self, handle: Handle) -> None:
         if self.inner is not None:
             self.inner.before(handle)
         self.fate._current_handle = handle
-        self.started = self.fate.time()
+        self.running.append((handle, self.fate.time()))
 
     def after(self, handle: Handle) -> None:
-        took = self.fate.time() - self.started
-        self.fate._current_handle = None
+        took = self.fate.time() - self.running.pop()[1]
+        self.fate._current_handle = self.running[-1][0] if self.running else None
         if took >= self.fate.slow_callback_duration:
             logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
         if self.inner is not None:
@@ -74,7 +86,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Engine, asyncio.SelectorEventLoop):
+class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object, one thread; an asyncio event loop, and the article's Fate.
 
     selector: any `selectors.BaseSelector` to wait with; by default epoll where there is one (Linux), without a
@@ -85,6 +97,14 @@ class Fate(Engine, asyncio.SelectorEventLoop):
     slow_callback_duration: float
     _current_handle: Handle | None
     _observer: Instrument | None = None
+    if TYPE_CHECKING:
+        _poll: EpollPoll | SelectorPoll
+        _signal_handlers: dict[int, asyncio.Handle]
+        _check_callback: Callable[[Callable[..., object], str], None]
+        _set_coroutine_origin_tracking: Callable[[bool], None]
+        _asyncgen_firstiter_hook: Callable[[Any], None]
+        _asyncgen_finalizer_hook: Callable[[Any], None]
+        _write_to_self: Callable[[], None]
 
     def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
@@ -124,7 +144,9 @@ class Fate(Engine, asyncio.SelectorEventLoop):
         if self._thread_id is not None:
             raise LoopRunningError("This event loop is already running: call run() once, and work in handlers or tasks")
         if events._get_running_loop() is not None:
-            raise LoopRunningError("Cannot run the event loop while another loop is running in this thread: await instead")
+            raise LoopRunningError(
+                "Cannot run the event loop while another loop is running in this thread: await instead"
+            )
 
     def _check_owner(self, what: str) -> None:
         """Raise unless `what` may be called here: the loop is open, and not running in another thread."""
@@ -178,7 +200,8 @@ class Fate(Engine, asyncio.SelectorEventLoop):
 
     def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
         self.set_instrument(None)
-        self.call_exception_handler({"message": f"Instrument {instrument!r} failed and was taken away", "exception": error})
+        message = f"Instrument {instrument!r} failed and was taken away"
+        self.call_exception_handler({"message": message, "exception": error})
 
     def set_instrument(self, instrument: Instrument | None) -> None:
         """Have `instrument` told of every handle before and after it runs; None: nobody.
@@ -226,6 +249,11 @@ class Fate(Engine, asyncio.SelectorEventLoop):
 
     def _run_once(self) -> None:
         self.turn()
+
+    def _make_socket_transport(
+        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
+    ) -> Stream:
+        return Stream(self, sock, protocol, waiter, extra, server)
 
     # -- running --------------------------------------------------------------------------------------------------
 

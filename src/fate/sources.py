@@ -33,6 +33,9 @@ class Shared:
                 fuse.burn(value)
 
 
+Arm = Callable[[Shared], Callable[[], object]]  # starts waiting, and gives what stops it
+
+
 def attach(fate: Fate, fuse: Fuse, kind: str, source: Any) -> None:
     """Arm `fuse` for `source`; `kind` is "readable", "writable", "signal" or "process".
 
@@ -46,7 +49,7 @@ def attach(fate: Fate, fuse: Fuse, kind: str, source: Any) -> None:
         raise
 
 
-def _share(fate: Fate, fuse: Fuse, key: tuple[str, int], value: Any, arm: Callable[[Shared], Callable[[], object]]) -> None:
+def _share(fate: Fate, fuse: Fuse, key: tuple[str, int], value: Any, arm: Arm) -> None:
     """Let `fuse` wait under `key`; the first one there arms it, the last one to leave disarms it."""
     shared = fate._sources.get(key)
     if shared is None:
@@ -68,7 +71,7 @@ def _readable(fate: Fate, fuse: Fuse, source: Any) -> None:
     fd = _descriptor(source)
 
     def arm(shared: Shared) -> Callable[[], object]:
-        if fate._poll.get_map().get(fd, _NOBODY).data[0] is not None:
+        if _watched(fate, fd)[0] is not None:
             raise SourceError(0, f"cannot wait until {source!r} is readable: somebody else reads from it on this loop")
         _ready(fate.add_reader, fd, shared, source)
         return lambda: fate.remove_reader(fd)
@@ -80,7 +83,7 @@ def _writable(fate: Fate, fuse: Fuse, source: Any) -> None:
     fd = _descriptor(source)
 
     def arm(shared: Shared) -> Callable[[], object]:
-        if fate._poll.get_map().get(fd, _NOBODY).data[1] is not None:
+        if _watched(fate, fd)[1] is not None:
             raise SourceError(0, f"cannot wait until {source!r} is writable: somebody else writes to it on this loop")
         _ready(fate.add_writer, fd, shared, source)
         return lambda: fate.remove_writer(fd)
@@ -88,11 +91,10 @@ def _writable(fate: Fate, fuse: Fuse, source: Any) -> None:
     _share(fate, fuse, ("writable", fd), source, arm)
 
 
-class _Nobody:
-    data = (None, None)
-
-
-_NOBODY = _Nobody()
+def _watched(fate: Fate, fd: int) -> tuple[Any, Any]:
+    """Who waits for `fd` on this loop: reader and writer."""
+    key = fate._poll.get_map().get(fd)
+    return key.data if key is not None else (None, None)
 
 
 def _descriptor(source: Any) -> int:
@@ -123,8 +125,8 @@ def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
         try:
             fate.add_signal_handler(number, shared.burn)
         except (RuntimeError, ValueError, TypeError) as error:
-            where = "" if threading.current_thread() is threading.main_thread() else "; signals come to the main thread only"
-            raise SourceError(0, f"cannot wait for signal {number!r}: {error}{where}") from error
+            hint = "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
+            raise SourceError(0, f"cannot wait for signal {number!r}: {error}{hint}") from error
         return lambda: fate.remove_signal_handler(number)
 
     _share(fate, fuse, ("signal", number), number, arm)
@@ -133,7 +135,7 @@ def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
 def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
     if isinstance(child, asyncio.subprocess.Process):
         task = fate.create_task(child.wait())
-        task.add_done_callback(lambda done: None if done.cancelled() or fuse.is_over() else fuse.burn(done.result()))
+        task.add_done_callback(lambda done: None if done.cancelled() else _burn_unless_over(fuse, done.result()))
         fuse._release = task.cancel
         return
     pid = child.pid if isinstance(child, subprocess.Popen) else child
@@ -144,7 +146,7 @@ def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
             pidfd = os.pidfd_open(pid)
         except OSError as error:
             if isinstance(child, subprocess.Popen) and child.poll() is not None:  # it ended, and was reaped, before
-                fate.call_soon(lambda: fuse.is_over() or fuse.burn(child.returncode))
+                fate.call_soon(_burn_unless_over, fuse, child.returncode)
                 return
             raise source_error(error, f"wait for process {pid}") from error
 
@@ -159,15 +161,20 @@ def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
     def wait() -> None:
         code = _exit_code(child)
         try:
-            fate.call_soon_threadsafe(lambda: fuse.is_over() or fuse.burn(code))
+            fate.call_soon_threadsafe(_burn_unless_over, fuse, code)
         except RuntimeError:
             pass  # the loop was closed meanwhile
 
     threading.Thread(target=wait, name=f"fate waits for process {pid}", daemon=True).start()
 
 
+def _burn_unless_over(fuse: Fuse, value: Any) -> None:
+    if not fuse.is_over():
+        fuse.burn(value)
+
+
 def _exit_code(child: Any) -> int | None:
-    """Wait for a child (one that has ended, mostly) and give its exit code; None if it is not ours to ask, or somebody else was told."""
+    """Wait for a child and give its exit code; None if it is not ours, or somebody else was told."""
     if isinstance(child, subprocess.Popen):
         return child.wait()
     try:

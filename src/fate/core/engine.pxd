@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t
 
 cimport cython
 
-from fate._native cimport clock_ns, copy_context, new_untracked, run_in_context
+from fate._native cimport clock_ns, copy_context, run_in_context, track
 from fate.core.handle cimport Handle, Owner, TimerHandle
 from fate.core.timers cimport Timers
 
@@ -24,6 +24,7 @@ cdef class Engine(Owner):
     cdef readonly object _instrument
     cdef object _clock
     cdef bint _asleep
+    cdef bint _turning
     cdef int _fast_turns
     cdef int _fast_limit
     cdef int64_t _polled_at
@@ -37,7 +38,6 @@ cdef class Engine(Owner):
 
     @cython.locals(handle=Handle)
     cpdef Handle make_handle(self, object callback, tuple args)
-    cdef int _fill(self, Handle handle, object callback, tuple args, object context) except -1
 
     @cython.locals(handle=Handle)
     cdef Handle _push(self, object callback, tuple args, object context)
@@ -48,7 +48,7 @@ cdef class Engine(Owner):
     @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t)
     cdef int _look(self) except -1
 
-    @cython.locals(queue=list, handle=Handle, end=Py_ssize_t)
+    @cython.locals(queue=list, handle=Handle, end=Py_ssize_t, nested=bint)
     cdef int _turn(self) except -1
 
     cdef int _run(self, Handle handle) except -1

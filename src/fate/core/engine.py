@@ -15,7 +15,7 @@ from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fate._native import clock_ns, copy_context, new_untracked, run_in_context
+from fate._native import clock_ns, copy_context, run_in_context, track
 from fate.core.handle import Handle, Owner, TimerHandle
 from fate.core.timers import Timers
 
@@ -58,13 +58,14 @@ class Engine(Owner):
         """
         self._poll = poll
         self._clock = clock
-        self._queue: list[Handle | None] = []  # append is atomic: other threads push here too
+        self._queue: list[Any] = []  # append is atomic: other threads push here too
         self._head = 0  # the queue before this index has been consumed
         self._timers = Timers(self._now())
         self._last_id = 0
         self._current_id = 0
         self._instrument: Instrument | None = None
         self._asleep = False
+        self._turning = False
         self._fast_turns = 0
         self._fast_limit = FAST_TURNS
         self._polled_at = 0
@@ -86,9 +87,11 @@ class Engine(Owner):
 
     # -- scheduling ---------------------------------------------------------------------------------------------
 
-    def _fill(
-        self, handle: Handle, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> int:
+    # The makers of handles repeat each other, and `_turn` repeats `_run`: uncompiled, a call costs as much as
+    # what it does.
+
+    def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
+        handle = Handle.__new__(Handle)
         handle._callback = callback
         handle._args = args
         handle._context = copy_context() if context is None else context
@@ -99,11 +102,6 @@ class Engine(Owner):
         self._last_id += 1
         handle.id = self._last_id
         handle.cause = self._current_id
-        return 0
-
-    def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
-        handle: Handle = new_untracked(Handle)
-        self._fill(handle, callback, args, context)
         self._queue.append(handle)
         return handle
 
@@ -111,7 +109,16 @@ class Engine(Owner):
         self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
     ) -> TimerHandle:
         timer = TimerHandle.__new__(TimerHandle)
-        self._fill(timer, callback, args, context)
+        timer._callback = callback
+        timer._args = args
+        timer._context = copy_context() if context is None else context
+        timer._loop = self
+        timer._source_traceback = None
+        timer._cancelled = False
+        timer._lasting = False
+        self._last_id += 1
+        timer.id = self._last_id
+        timer.cause = self._current_id
         timer._when = when
         self._timers.add(timer)
         return timer
@@ -123,8 +130,15 @@ class Engine(Owner):
     def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
         """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again."""
         handle = Handle.__new__(Handle)
-        self._fill(handle, callback, args, None)
+        handle._callback = callback
+        handle._args = args
+        handle._context = copy_context()
+        handle._loop = self
+        handle._source_traceback = None
+        handle._cancelled = False
         handle._lasting = True
+        handle.id = handle.cause = 0  # it gets them each time it is queued
+        track(handle)
         return handle
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> Handle:
@@ -150,6 +164,8 @@ class Engine(Owner):
             self._note_created(handle)
         else:
             handle = self._push(callback, args, context)
+        if self._thread_id != get_ident():
+            handle.cause = 0  # whatever runs there now has not caused it
         if self._asleep:
             self._asleep = False
             self._wake()
@@ -166,7 +182,8 @@ class Engine(Owner):
             timer = self._push_timer(self.time() + delay, callback, args, context)
             self._note_created(timer)
             return timer
-        return self._push_timer(self._now() + delay, callback, args, context)
+        now = clock_ns() / 1e9 if self._clock is None else self._now()
+        return self._push_timer(now + delay, callback, args, context)
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -221,9 +238,10 @@ class Engine(Owner):
         self._polled_at = now
         for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
             handle = queue[index]
-            self._last_id += 1
-            handle.id = self._last_id
-            handle.cause = 0
+            if handle._lasting:  # else another thread pushed it meanwhile
+                self._last_id += 1
+                handle.id = self._last_id
+                handle.cause = 0
         if self._timers.count:
             self._timers.collect(now / 1e9, queue)
         return 0
@@ -234,10 +252,14 @@ class Engine(Owner):
 
     def run_turns(self) -> None:
         """Turn until `_stopping` is set, once at least."""
-        while True:
-            self._turn()
-            if self._stopping:
-                break
+        self._turning = False  # an exception may have ended a turn
+        try:
+            while True:
+                self._turn()
+                if self._stopping:
+                    break
+        finally:
+            self._current_id = 0
 
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would: in its context, its errors reported."""
@@ -254,17 +276,29 @@ class Engine(Owner):
         else:
             self._look()
             self._fast_turns = self._fast_limit
+        nested = self._turning  # a callback that turns the loop itself
+        self._turning = True
         end = len(queue)
         while self._head < end:
             handle = queue[self._head]
             queue[self._head] = None
             self._head += 1
             if not handle._cancelled:
-                self._run(handle)
+                self._current_id = handle.id
+                if self._instrument is None:
+                    error = run_in_context(handle._context, handle._callback, handle._args)
+                else:
+                    error = self._run_watched(handle)
+                if error is not None:
+                    self._callback_failed(handle, error)
+                if not handle._lasting:
+                    handle._empty()
         self._current_id = 0
-        if self._head >= COMPACT:
-            del queue[: self._head]  # what other threads append meanwhile stays
-            self._head = 0
+        if not nested:
+            self._turning = False
+            if self._head >= COMPACT:
+                del queue[: self._head]  # what other threads append meanwhile stays
+                self._head = 0
         return 0
 
     def _run(self, handle: Handle) -> int:
@@ -281,12 +315,12 @@ class Engine(Owner):
 
     def _run_watched(self, handle: Handle) -> BaseException | None:
         """Run `handle` between the instrument's two calls; an instrument that fails is taken away, not the handle."""
-        instrument = self._instrument
+        instrument: Any = self._instrument
         try:
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error = run_in_context(handle._context, handle._callback, handle._args)
+        error: BaseException | None = run_in_context(handle._context, handle._callback, handle._args)
         if self._instrument is instrument:
             try:
                 instrument.after(handle)

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t
 
-cimport cython
+from fate._native cimport recycle
 
 
 cdef class TimerHandle(Handle)
@@ -10,7 +10,6 @@ cdef class Owner:
     cdef int _forget_timer(self, TimerHandle timer) except -1
 
 
-@cython.freelist(1024)
 cdef class Handle:
     cdef object __weakref__
     cdef public object _callback
@@ -20,13 +19,14 @@ cdef class Handle:
     cdef public object _source_traceback
     cdef public int64_t id
     cdef public int64_t cause
-    cdef public bint _cancelled
-    cdef public bint _lasting
+    cdef public char _cancelled
+    cdef public char _lasting
+    # TimerHandle's place among the timers fills the padding here: 8 bytes a timer
+    cdef public short _slot
+    cdef public int _index
     cdef int _empty(self) except -1
 
 
 cdef class TimerHandle(Handle):
-    cdef public short _slot
-    cdef public int _index
     cdef public double _when
     cdef bint _before(self, TimerHandle other) except -1

@@ -10,9 +10,10 @@ Whatever schedules or runs handles lives in `engine` and `timers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
+
+from fate._native import recycle
 
 READY = -1  # a timer handle's slot when it is among the ready ones, has run, or was cancelled
 
@@ -36,12 +37,15 @@ class Owner:
 class Handle:
     """One scheduled callback, as returned by `call_soon`, `call_later` and their kin."""
 
-    __slots__ = ("__weakref__", "_args", "_callback", "_cancelled", "_context", "_lasting", "_loop", "_source_traceback", "cause", "id")
+    __slots__ = (
+        "__weakref__", "_args", "_callback", "_cancelled", "_context", "_lasting", "_loop", "_source_traceback",
+        "cause", "id",
+    )  # fmt: skip
 
     if TYPE_CHECKING:
-        _callback: Callable[..., object] | None
-        _args: tuple[Any, ...] | None
-        _context: Context | None
+        _callback: Any  # a callable; these three are None once the handle is empty
+        _args: Any  # a tuple
+        _context: Any  # a contextvars.Context
         _loop: Owner | None
         _source_traceback: Any
         _cancelled: bool
@@ -65,11 +69,12 @@ class Handle:
 
     def cancelled(self) -> bool:
         """Whether `cancel` was called."""
-        return self._cancelled
+        return self._cancelled != 0  # a char when compiled
 
     def get_context(self) -> Context | None:
         """The context that the callback runs in; None when it has run or was cancelled."""
-        return self._context
+        context: Context | None = self._context
+        return context
 
     def _run(self) -> None:
         """Call the callback now, as a turn would. For those who drive handles by hand."""
@@ -104,7 +109,7 @@ class TimerHandle(Handle):
         """Take the callback back and free its place among the timers at once."""
         if not self._cancelled:
             self._cancelled = True
-            if self._slot != READY:
+            if self._slot != READY and self._loop is not None:
                 self._loop._forget_timer(self)
             self._empty()
 
@@ -114,3 +119,7 @@ class TimerHandle(Handle):
     def __lt__(self, other: TimerHandle) -> bool:
         """Earlier first; of two at the same time, the one made first."""
         return self._before(other)
+
+
+recycle(Handle, False)
+recycle(TimerHandle, True)

@@ -35,21 +35,16 @@ class Recorder:
         self.capacity = capacity
         self._ring: list[tuple[int, int, int, int, object] | None] = [None] * capacity
         self._next = 0
-        self._start = 0
-        self._id = 0
-        self._cause = 0
-        self._what: object = None
+        self._running: list[tuple[int, int, int, object]] = []  # innermost last: a handle may run another
 
     def before(self, handle: Handle) -> None:
         """Note what is about to run."""
-        self._id = handle.id
-        self._cause = handle.cause
-        self._what = handle._callback
-        self._start = clock_ns()
+        self._running.append((handle.id, handle.cause, clock_ns(), handle._callback))
 
     def after(self, handle: Handle) -> None:
         """Keep it."""
-        self._ring[self._next % self.capacity] = (self._id, self._cause, self._start, clock_ns(), self._what)
+        id, cause, start, what = self._running.pop()
+        self._ring[self._next % self.capacity] = (id, cause, start, clock_ns(), what)
         self._next += 1
 
     def records(self) -> list[Record]:
@@ -61,8 +56,8 @@ class Recorder:
     def chain(self, id: int) -> list[Record]:
         """The handle `id`, what caused it, what caused that, and so on, as far back as was kept."""
         known = {record.id: record for record in self.records()}
-        if self._id not in known:  # the one that is running now
-            known[self._id] = Record(self._id, self._cause, self._start, 0, _name(self._what))
+        for running, cause, start, what in self._running:
+            known[running] = Record(running, cause, start, 0, _name(what))
         chain: list[Record] = []
         while id in known:
             chain.append(known.pop(id))
@@ -73,7 +68,8 @@ class Recorder:
 def _name(callback: object) -> str:
     """What was called, in a few words: the coroutine of a task's step, or the function's qualified name."""
     owner = getattr(callback, "__self__", None)
-    coroutine = owner.get_coro() if hasattr(owner, "get_coro") else None
+    get_coro = getattr(owner, "get_coro", None)
+    coroutine = get_coro() if get_coro is not None else None
     if coroutine is not None:
         return f"task {getattr(coroutine, '__qualname__', coroutine)!s}"
     function = getattr(callback, "func", callback)

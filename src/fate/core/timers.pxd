@@ -29,8 +29,6 @@ cdef class Timers:
     cdef bint _sorted
 
     @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slot=int, slots=list, near=list, lane=Level, last=TimerHandle)
-    cdef int _file(self, TimerHandle handle) except -1
-
     cpdef int add(self, TimerHandle handle) except -1
 
     @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, size=Py_ssize_t)

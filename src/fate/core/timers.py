@@ -1,7 +1,7 @@
 """The timers: a hierarchical wheel (Varghese and Lauck, 1987; the same shape as in tokio's and Linux's).
 
-Time is cut into ticks of about a quarter of a millisecond. A timer due in this tick or earlier is *near*; any other lies in one
-of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the present one, so
+Time is cut into ticks of about a quarter of a millisecond. A timer due in this tick or earlier is *near*; any other
+lies in one of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the present one, so
 a slot of level n spans 64**n ticks. Adding and removing take constant time and `remove` frees at once. When time
 reaches a coarse slot, its timers are filed again, closer. Near timers are kept sorted by their exact time, so a
 timer fires neither early nor out of order: the ticks only bound how much there is to sort. Each fires at its own
@@ -12,6 +12,7 @@ Here lives order in time. What a timer calls, and the clock, live in `handle` an
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from fate.core.handle import TimerHandle
@@ -23,6 +24,8 @@ NEAR = SLOTS * LEVELS  # the slot number of near timers
 READY = -1
 ONE = 1  # 64 bits wide when compiled
 LAST_TICK = (ONE << 6 * LEVELS) - 1
+BY_ID = attrgetter("id")
+BY_TIME = attrgetter("_when")
 CROWD = 16  # more timers than this in one slot are not searched for the first
 
 
@@ -60,11 +63,7 @@ class Timers:
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
-        self._file(handle)
         self.count += 1
-        return 0
-
-    def _file(self, handle: TimerHandle) -> int:
         tick = _tick_of(handle._when)
         if tick <= self._tick:
             near = self._near
@@ -152,13 +151,15 @@ class Timers:
                     slot = number * 64 + digit
                     slots = self._slots[slot]
                     self._slots[slot] = []
+                    self.count -= len(slots)
                     for handle in slots:
-                        self._file(handle)
+                        self.add(handle)
         return 0
 
     def _sort_near(self) -> int:
         near = self._near
-        near.sort(reverse=True)
+        near.sort(key=BY_ID, reverse=True)  # both sorts are stable: of equal times, the first made fires first
+        near.sort(key=BY_TIME, reverse=True)
         for index, handle in enumerate(near):
             handle._index = index
         self._sorted = True

@@ -164,7 +164,7 @@ class PacketFuse(Fuse):
                 return
             elif len(line) > LONGEST_LINE:
                 self._loop.call_exception_handler(
-                    {"message": f"{self!r}: {peer!r} sent a line of over {LONGEST_LINE} bytes; its connection is closed"}
+                    {"message": f"{self!r}: {peer!r} sent a line of over {LONGEST_LINE} bytes, and was cut off"}
                 )
                 self._drop(connection)
                 return

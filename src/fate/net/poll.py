@@ -147,7 +147,7 @@ class EpollPoll(Poll):
         mask = (selectors.EVENT_READ if watch.reader else 0) | (selectors.EVENT_WRITE if watch.writer else 0)
         return selectors.SelectorKey(fd, fd, mask, (watch.reader, watch.writer))
 
-    def get_map(self) -> dict[int, selectors.SelectorKey]:
+    def get_map(self) -> Mapping[int, selectors.SelectorKey]:
         """The watched descriptors: fd to key."""
         return {fd: self.get_key(fd) for fd in self._watches}
 
@@ -229,9 +229,10 @@ class SelectorPoll(Poll):
         """The selector's key of `fd`; its data is (reader, writer). KeyError if it is not watched."""
         return self.selector.get_key(fd)
 
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+    def get_map(self) -> Mapping[int, selectors.SelectorKey]:
         """The selector's map."""
-        return self.selector.get_map()
+        mapping: Any = self.selector.get_map()
+        return mapping or {}
 
     def close(self) -> None:
         """Close the selector."""

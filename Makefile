@@ -1,0 +1,65 @@
+# One verb a chore, the same by hand and in CI. `make demo` and `make test` set everything up by themselves.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format conformance bench docs clean
+
+help:
+	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
+	@echo 'make test         set up, then run the tests'
+	@echo 'make check        format, lint, types, layers'
+	@echo 'make format       put the code into the form that `make check` wants'
+	@echo 'make conformance  CPython'"'"'s own asyncio tests against Fate'
+	@echo 'make bench        Fate beside asyncio, uvloop and rloop'
+	@echo 'make docs         build the documentation into docs/_build'
+	@echo 'Variables: PYTHON=python3.12  VENV=.venv  FATE_PURE=1 (do not compile)'
+
+# The environment is made anew when the way it was made changes: another Python, compiled or not.
+BUILD := $(PYTHON) FATE_PURE=$(FATE_PURE)
+$(VENV)/made: $(SOURCES)
+	@if [ "$$(cat $(VENV)/made 2>/dev/null)" != "$(BUILD)" ]; then rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo 'Fate needs Python 3.11 or later: make PYTHON=python3.11 ...'; exit 1)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.'
+	@$(BIN)/python -c 'import fate; print("Fate is", "compiled" if fate.compiled else "not compiled: it runs as plain Python, slower")'
+	@echo '$(BUILD)' > $@
+
+$(VENV)/made-%: $(VENV)/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[$*]'
+	@touch $@
+
+install: $(VENV)/made
+
+demo: $(VENV)/made
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/made-test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/made-check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/made-check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+conformance: $(VENV)/made
+	$(BIN)/python tests/conformance/cpython.py
+
+bench: $(VENV)/made
+	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/made-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	@echo 'open docs/_build/index.html'
+
+clean:
+	rm -rf build dist docs/_build .venv .venv-* src/*.egg-info
+	find src -name '*.so' -delete

@@ -1,0 +1,92 @@
+"""Who is measured: one line a loop, in the order of the columns.
+
+A peer is an interpreter and a loop factory, so a column may as well be another environment or another
+Python. Versions are pinned here and nowhere else. What is measured lives in ``rows``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.registry import Group, Row, Target, Times
+
+BASELINE = "uvloop"
+SUBJECT = "fate"
+"""The peer that the targets of the rows speak of."""
+
+PEERS_ENVIRONMENT = "peers"
+UNCOMPILED_ENVIRONMENT = "uncompiled"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One column.
+
+    ``factory`` is ``module:attribute``, called without arguments for a new loop. ``requirement`` is what the
+    package index is asked for (nothing for the standard library and for Fate, which comes from the checkout).
+    ``environment`` names one of ours, or is the path of an interpreter. ``groups`` limits the rows.
+    ``free_large_block`` frees an 8 MB block first: glibc then stops mapping and unmapping every large buffer,
+    which otherwise makes most of what stock asyncio pays for a ``recv`` of 256 KiB.
+    """
+
+    name: str
+    title: str
+    factory: str
+    requirement: str | None = None
+    environment: str = PEERS_ENVIRONMENT
+    groups: frozenset[Group] = frozenset(Group)
+    free_large_block: bool = False
+
+    @property
+    def module(self) -> str:
+        return self.factory.partition(":")[0]
+
+    def runs(self, row: Row) -> bool:
+        return row.group in self.groups
+
+
+_MICRO = frozenset({Group.MICRO})
+_NETWORK = frozenset({Group.NETWORK})
+
+PEERS = (
+    Peer("uvloop", "uvloop", "uvloop:new_event_loop", "uvloop==0.23.0"),
+    Peer("asyncio", "asyncio", "asyncio:new_event_loop"),
+    Peer("asyncio-trim", "asyncio *", "asyncio:new_event_loop", groups=_NETWORK, free_large_block=True),
+    Peer("rloop", "rloop", "rloop:new_event_loop", "rloop==0.5.0"),
+    Peer("fate", "Fate", "fate:new_event_loop"),
+    Peer("fate-pure", "Fate, uncompiled", "fate:new_event_loop", environment=UNCOMPILED_ENVIRONMENT, groups=_MICRO),
+)
+
+NOTES = {"asyncio-trim": "* one 8 MB block freed at start, so that glibc keeps large buffers"}
+
+BUILDS = {"fate": True, "fate-pure": False}
+"""What ``fate.compiled`` has to say in each column of Fate's."""
+
+UNCOMPILED_TARGET = Times(1.0, "asyncio")
+
+
+def targets_of(row: Row, peer: Peer) -> tuple[Target, ...]:
+    """The targets ``peer`` has in ``row``: the row's own for Fate, one for all rows for its uncompiled build."""
+    if peer.name == SUBJECT:
+        return row.targets
+    if peer.name == "fate-pure":
+        return (UNCOMPILED_TARGET,)
+    return ()
+
+
+def requirements(peers: Iterable[Peer] = PEERS) -> list[str]:
+    return sorted({peer.requirement for peer in peers if peer.requirement})
+
+
+def parse_peer(text: str) -> Peer:
+    """A column from the command line: ``NAME=PYTHON=MODULE:ATTRIBUTE``."""
+    try:
+        name, python, factory = text.split("=")
+        module, attribute = factory.split(":")
+    except ValueError:
+        raise ValueError(f"{text!r}: a peer is NAME=PYTHON=MODULE:ATTRIBUTE") from None
+    if not (name and module and attribute and Path(python).exists()):
+        raise ValueError(f"{text!r}: a peer needs a name, an interpreter that exists and a loop factory")
+    return Peer(name, name, factory, environment=python)

@@ -1,0 +1,97 @@
+"""From raw values to what is reported: medians, ratios taken inside each repetition, spread, targets.
+
+Works on plain data, so that a kept JSON file can be reported again. Knows no process and no table.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.peers import BASELINE, Peer, targets_of
+from benchmarks.registry import AtMost, Row, Target
+from benchmarks.runner import Cells
+
+NOISY = 0.10
+"""A figure whose middle half spans more than this share of its median is marked noisy."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A target: what was asked, what came out, and whether that will do (``None``: could not be told)."""
+
+    peer: str
+    asked: str
+    found: float | None
+    met: bool | None
+    noisy: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One cell: the median, its ratio to the baseline, and how far they spread (the middle half)."""
+
+    median: float | None
+    ratio: float | None = None
+    spread: float | None = None
+    noisy: bool = False
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table, by the peer's name."""
+
+    row: Row
+    figures: dict[str, Figure] = field(default_factory=dict)
+    verdicts: tuple[Verdict, ...] = ()
+
+
+def middle_half(values: Sequence[float]) -> float:
+    """The distance between the quartiles; between the extremes when there are fewer than four values."""
+    if len(values) < 4:
+        return max(values) - min(values)
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return high - low
+
+
+def paired_ratios(base: Sequence[float | None], values: Sequence[float | None]) -> list[float]:
+    """The base's cost over the loop's in each repetition where both were measured: above 1 is cheaper."""
+    return [b / v for b, v in zip(base, values, strict=False) if b is not None and v is not None and b > 0 < v]
+
+
+def summarise(row: Row, cells: Cells, peers: Iterable[Peer], baseline: str = BASELINE) -> Line:
+    figures = {name: figure(row, cells, name, baseline) for name in cells}
+    verdicts = tuple(
+        verdict(row, cells, peer, target) for peer in peers if peer.name in cells for target in targets_of(row, peer)
+    )
+    return Line(row, figures, verdicts)
+
+
+def figure(row: Row, cells: Cells, name: str, baseline: str) -> Figure:
+    cell = cells[name]
+    values = [value for value in cell.values if value is not None]
+    if not values:
+        return Figure(None, problem=cell.problem)
+    median = statistics.median(values)
+    ratios = paired_ratios(cells[baseline].values, cell.values) if row.relative and baseline in cells else []
+    if ratios and name != baseline:
+        ratio = statistics.median(ratios)
+        spread = middle_half(ratios) / ratio
+        return Figure(median, ratio, spread, spread > NOISY and middle_half(values) > row.resolution, cell.problem)
+    span = middle_half(values)
+    spread = span / max(abs(median), row.resolution, 1e-9)
+    return Figure(median, None, spread, spread > NOISY and span > row.resolution, cell.problem)
+
+
+def verdict(row: Row, cells: Cells, peer: Peer, target: Target) -> Verdict:
+    against = None if isinstance(target, AtMost) else target.against
+    if against is not None and against not in cells:
+        return Verdict(peer.name, str(target), None, None)
+    own = figure(row, cells, peer.name, against or "")
+    if isinstance(target, AtMost):
+        met = None if own.median is None else round(own.median) <= target.limit
+        return Verdict(peer.name, str(target), own.median, met, own.noisy)
+    met = None if own.ratio is None else own.ratio >= target.ratio
+    return Verdict(peer.name, str(target), own.ratio, met, own.noisy)
