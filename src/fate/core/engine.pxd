@@ -48,9 +48,9 @@ cdef class Engine(Owner):
     @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t)
     cdef int _look(self) except -1
 
-    @cython.locals(queue=list, handle=Handle, end=Py_ssize_t, nested=bint)
+    @cython.locals(queue=list, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint)
     cdef int _turn(self) except -1
 
     cdef int _run(self, Handle handle) except -1
 
-    cdef object _run_watched(self, Handle handle)
+    cdef object _run_watched(self, Handle handle, object instrument)

@@ -253,6 +253,7 @@ class Engine(Owner):
     def run_turns(self) -> None:
         """Turn until `_stopping` is set, once at least."""
         self._turning = False  # an exception may have ended a turn
+        self._fast_turns = 0  # a run begins with a look at the world
         try:
             while True:
                 self._turn()
@@ -279,20 +280,20 @@ class Engine(Owner):
         nested = self._turning  # a callback that turns the loop itself
         self._turning = True
         end = len(queue)
-        while self._head < end:
-            handle = queue[self._head]
-            queue[self._head] = None
-            self._head += 1
-            if not handle._cancelled:
+        for head in range(self._head, end):
+            handle = queue[head]
+            queue[head] = None
+            self._head = head + 1
+            if handle is not None and not handle._cancelled:  # None: a nested turn ran it
                 self._current_id = handle.id
                 if self._instrument is None:
                     error = run_in_context(handle._context, handle._callback, handle._args)
                 else:
-                    error = self._run_watched(handle)
+                    error = self._run_watched(handle, self._instrument)
                 if error is not None:
                     self._callback_failed(handle, error)
                 if not handle._lasting:
-                    handle._empty()
+                    handle._loop = handle._callback = handle._args = handle._context = None
         self._current_id = 0
         if not nested:
             self._turning = False
@@ -306,16 +307,15 @@ class Engine(Owner):
         if self._instrument is None:
             error = run_in_context(handle._context, handle._callback, handle._args)
         else:
-            error = self._run_watched(handle)
+            error = self._run_watched(handle, self._instrument)
         if error is not None:
             self._callback_failed(handle, error)
         if not handle._lasting:
             handle._empty()
         return 0
 
-    def _run_watched(self, handle: Handle) -> BaseException | None:
+    def _run_watched(self, handle: Handle, instrument: Instrument) -> BaseException | None:
         """Run `handle` between the instrument's two calls; an instrument that fails is taken away, not the handle."""
-        instrument: Any = self._instrument
         try:
             instrument.before(handle)
         except Exception as failure:
@@ -338,8 +338,11 @@ class Engine(Owner):
 
     def _forget_all(self) -> None:
         """Drop everything that is scheduled."""
-        del self._queue[:]
-        self._head = 0
+        if self._turning:
+            self._queue[:] = [None] * len(self._queue)
+        else:
+            del self._queue[:]
+            self._head = 0
         self._timers.clear()
 
     # -- asked of the loop that is built on the engine ------------------------------------------------------------

@@ -63,6 +63,8 @@ class Timers:
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
+        if handle._when != handle._when:
+            handle._when = float("-inf")  # NaN: asyncio fires such a timer at once, and order needs a number
         self.count += 1
         tick = _tick_of(handle._when)
         if tick <= self._tick:
@@ -172,7 +174,7 @@ class Timers:
         Meaningless if `count` is 0.
         """
         if self._near:
-            if len(self._near) > CROWD:
+            if len(self._near) > CROWD and self._tick < LAST_TICK:
                 return (self._tick + 1) / TICKS_PER_SECOND
             if not self._sorted:
                 self._sort_near()

@@ -86,6 +86,10 @@ class EpollPoll(Poll):
                 self._epoll.modify(watch.fd, mask)
             except FileNotFoundError:  # closed behind our back, and the number was given to another file
                 self._epoll.register(watch.fd, mask)
+            except OSError:
+                if mask & ~watch.mask:
+                    raise
+                # closed behind our back: nothing to take away
         watch.mask = mask
         return 0
 
@@ -141,8 +145,12 @@ class EpollPoll(Poll):
         self._update(watch)
         return True
 
-    def get_key(self, fd: int) -> selectors.SelectorKey:
-        """What is watched of `fd`, as selectors have it; its data is (reader, writer). KeyError if nothing is."""
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        """What is watched of a descriptor or file object, as selectors have it; its data is (reader, writer).
+
+        Raises KeyError if nothing is.
+        """
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
         watch = self._watches[fd]
         mask = (selectors.EVENT_READ if watch.reader else 0) | (selectors.EVENT_WRITE if watch.writer else 0)
         return selectors.SelectorKey(fd, fd, mask, (watch.reader, watch.writer))

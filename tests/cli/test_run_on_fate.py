@@ -1,0 +1,210 @@
+"""Under `fate run`, every way to come by an event loop gives a Fate, and what is a program's own stays its own."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .conftest import PYTHON, Workshop
+
+KIND = """
+import asyncio, sys
+def kind(loop):
+    return f"{type(loop).__module__}.{type(loop).__qualname__}"
+async def main():
+    print(kind(asyncio.get_running_loop()) + "\\n", end="")  # one write, whole also beside other threads
+"""
+
+WAYS = {
+    "asyncio.run": "asyncio.run(main())",
+    "asyncio.run in debug mode": "asyncio.run(main(), debug=True)",
+    "Runner": "with asyncio.Runner() as runner: runner.run(main())",
+    "Runner with the class": "with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner: runner.run(main())",
+    "new_event_loop": "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()",
+    "get_event_loop": "asyncio.get_event_loop().run_until_complete(main())",
+    "no policy": "asyncio.run(main()); asyncio.set_event_loop_policy(None); asyncio.run(main())",
+    "default policy": "asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy()); asyncio.run(main())",
+    "a policy of the program's": """
+class Policy(asyncio.DefaultEventLoopPolicy):
+    pass
+asyncio.set_event_loop_policy(Policy())
+asyncio.run(main())
+""",
+    "SelectorEventLoop": "loop = asyncio.SelectorEventLoop(); loop.run_until_complete(main()); loop.close()",
+    "SelectorEventLoop with a selector": """
+import selectors
+loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+loop.run_until_complete(main())
+loop.close()
+""",
+    "imported by name": """
+from asyncio import SelectorEventLoop, new_event_loop
+for make in (SelectorEventLoop, new_event_loop):
+    loop = make()
+    print(isinstance(loop, SelectorEventLoop), kind(loop))
+    loop.close()
+asyncio.run(main())
+""",
+    "unittest": """
+import unittest
+class Case(unittest.IsolatedAsyncioTestCase):
+    async def test(self):
+        await main()
+unittest.main(argv=["program"], exit=False)
+""",
+    "uvloop.run": "import uvloop; uvloop.run(main())",
+    "uvloop.install": "import uvloop; uvloop.install(); asyncio.run(main())",
+    "uvloop.new_event_loop": "import uvloop; loop = uvloop.new_event_loop(); loop.run_until_complete(main())",
+    "uvloop.Loop": "from uvloop import Loop; loop = Loop(); loop.run_until_complete(main()); loop.close()",
+    "uvloop.loop": "from uvloop.loop import Loop; loop = Loop(); loop.run_until_complete(main()); loop.close()",
+    "uvloop.EventLoopPolicy": """
+import uvloop
+asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+assert uvloop.EventLoopPolicy is uvloop.EventLoopPolicy
+asyncio.run(main())
+""",
+    "uvloop in a Runner": """
+import uvloop
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    runner.run(main())
+""",
+    "threads": """
+import threading
+threads = [threading.Thread(target=lambda: asyncio.run(main())) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+""",
+    "one after another": "for _ in range(3): asyncio.run(main())",
+    "side by side": """
+loops = [asyncio.new_event_loop() for _ in range(3)]
+for _ in range(2):
+    for loop in loops: loop.run_until_complete(main())
+for loop in loops: loop.close()
+""",
+}
+if sys.version_info >= (3, 12):
+    WAYS["asyncio.run with the class"] = "asyncio.run(main(), loop_factory=asyncio.SelectorEventLoop)"
+if sys.version_info >= (3, 13):
+    WAYS["EventLoop"] = "asyncio.run(main(), loop_factory=asyncio.EventLoop)"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_to_a_loop_leads_to_fate(workshop: Workshop, way: str) -> None:
+    workshop.write("program.py", KIND + WAYS[way])
+    done = workshop.run("-W", "ignore", "program.py")
+    kinds = [line.split()[-1] for line in done.out.splitlines()]
+    assert kinds, done.err
+    assert set(kinds) == {"fate.loop.Fate"}
+    assert done.code == 0
+
+
+def test_uvloop_is_fate_even_where_uvloop_is_installed(workshop: Workshop) -> None:
+    workshop.write("uvloop/__init__.py", "raise AssertionError('the real one')")
+    workshop.write("program.py", KIND + "import uvloop; uvloop.run(main()); print(kind(uvloop.Loop()))")
+    assert workshop.run("program.py").out == "fate.loop.Fate\n" * 2
+
+
+def test_uvloop_passes_on_what_main_returns_and_raises(workshop: Workshop) -> None:
+    workshop.write(
+        "program.py",
+        """
+        import asyncio, uvloop
+        async def main(fails):
+            return asyncio.get_running_loop().get_debug() if not fails else 1 / 0
+        print(uvloop.run(main(False)), uvloop.run(main(False), debug=True))
+        print(uvloop.run(main(False), loop_factory=uvloop.Loop))
+        uvloop.run(main(True))
+        """,
+    )
+    done = workshop.run("program.py")
+    assert done.out == "False True\nFalse\n"
+    assert done.err.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_a_loop_class_of_the_programs_own_stays_its_own(workshop: Workshop) -> None:
+    workshop.write(
+        "program.py",
+        KIND
+        + """
+class Own(asyncio.SelectorEventLoop):
+    def __init__(self, word):
+        super().__init__()
+        print(word)
+class Policy(asyncio.DefaultEventLoopPolicy):
+    _loop_factory = staticmethod(lambda: Own("made by the policy"))
+loop = Own("made directly")
+loop.run_until_complete(main())
+loop.close()
+asyncio.set_event_loop_policy(Policy())
+asyncio.run(main())
+""",
+    )
+    done = workshop.same("program.py")
+    assert done.out == "made directly\n__main__.Own\nmade by the policy\n__main__.Own\n"
+
+
+def test_a_wrong_argument_to_a_loop_is_refused_as_by_asyncio(workshop: Workshop) -> None:
+    workshop.write("program.py", "import asyncio\nasyncio.SelectorEventLoop(1, 2, 3)\n")
+    done = workshop.run("program.py")
+    assert done.code == 1
+    assert "TypeError" in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_that_the_program_starts_run_on_fate(workshop: Workshop, method: str) -> None:
+    workshop.write(
+        "program.py",
+        KIND
+        + f"""
+import multiprocessing
+def work():
+    asyncio.run(main())
+if __name__ == "__main__":
+    process = multiprocessing.get_context("{method}").Process(target=work)
+    process.start()
+    process.join()
+""",
+    )
+    assert workshop.run("program.py").out == "fate.loop.Fate\n"
+
+
+def test_pythons_that_the_program_starts_run_on_fate(workshop: Workshop) -> None:
+    workshop.write("child.py", KIND + "asyncio.run(main())")
+    workshop.write("program.py", "import subprocess, sys; subprocess.run([sys.executable, 'child.py'])")
+    assert workshop.run("program.py").out == "fate.loop.Fate\n"
+
+
+def test_fate_run_inside_fate_run_changes_nothing(workshop: Workshop) -> None:
+    workshop.write("child.py", KIND + "import os; print(os.environ['PYTHONPATH'] == sys.argv[1]); asyncio.run(main())")
+    workshop.write(
+        "program.py",
+        "import os, subprocess, sys\n"
+        "subprocess.run([sys.executable, '-m', 'fate', 'run', 'child.py', os.environ['PYTHONPATH']])",
+    )
+    assert workshop.run("program.py").out == "True\nfate.loop.Fate\n"
+
+
+def test_a_python_of_another_installation_is_left_alone(workshop: Workshop) -> None:
+    workshop.write("child.py", KIND + "print('fate_stage' in sys.modules, *[p for p in sys.path if 'stage' in p])")
+    workshop.write(
+        "program.py",
+        """
+        import os, subprocess, sys
+        subprocess.run([sys.executable, "child.py"], env=os.environ | {"FATE_STAGE": "/elsewhere:cpython-38"})
+        """,
+    )
+    assert workshop.run("program.py").out == "False\n"
+
+
+@pytest.mark.parametrize("name", ["fate.py", "uvloop.py", "fate_stage.py", "sitecustomize.py"])
+def test_a_program_may_be_called_like_a_part_of_fate(workshop: Workshop, name: str) -> None:
+    workshop.write(name, KIND + "asyncio.run(main())")
+    # Not by `python -m fate`, which would itself take fate.py in the current directory for Fate.
+    assert workshop.execute([*PYTHON, *workshop.script(), "run", name]).out == "fate.loop.Fate\n"
+
+
+def test_fate_itself_can_be_imported_by_the_program(workshop: Workshop) -> None:
+    workshop.write("program.py", KIND + "import fate; loop = fate.Fate(); print(kind(loop)); loop.close()")
+    done = workshop.run("program.py")
+    assert done.out == "fate.loop.Fate\n", done.err
