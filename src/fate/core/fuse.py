@@ -226,7 +226,7 @@ class Fuse:
             self._handlers.clear()
             self._fate._fuses.pop(self, None)
         watchers, self._watchers = self._watchers, []
-        if watchers:
+        if watchers and not self._handlers:
             self._fate._fuses.pop(self, None)
         for watcher in watchers:
             watcher()
@@ -252,8 +252,8 @@ class Fuse:
 
     def _deliver(self) -> None:
         self._pending = None
-        if self._state == BURNED:
-            self._queue_handlers()
+        if self._state == BURNED and self._handlers:
+            self._deliver_now()
 
     def _queue_handlers(self) -> list[Handle]:
         self._fate._fuses.pop(self, None)

@@ -1,0 +1,149 @@
+"""What Fate does, in ten seconds: the Mad Hatter, the gunpowder plot, and a tavern with two hundred people.
+
+    python examples/demo.py            # or: make demo
+    python examples/demo.py --people 500
+
+The exit code is 0 if all went as it should. The programs are those beside this file; read them next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fate
+
+HERE = Path(__file__).parent
+LINES = 5  # that everyone in the tavern says
+PATIENCE = 15  # seconds for the tavern, before we call it broken
+
+COLOURED = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+BOLD, DIM, RED, GREEN = "1", "2", "31", "32"
+
+
+def colour(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if COLOURED else text
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def title(number: int, name: str, what: str, file: str) -> None:
+    say(f"{colour(f'{number}. {name}', BOLD)}  {colour(f'examples/{file}', DIM)}")
+    say(f"   {what}")
+
+
+def verdict(well: bool, text: str) -> bool:
+    say(f"   {colour('well', GREEN) if well else colour('NOT WELL', RED)}: {text}")
+    say()
+    return well
+
+
+def play(file: str) -> tuple[int, list[tuple[float, str]]]:
+    """Run an example and show what it prints, and when; returns its exit code and the lines with their seconds."""
+    began = time.perf_counter()
+    lines = []
+    command = [sys.executable, "-u", str(HERE / file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        for line in program.stdout:
+            lines.append((time.perf_counter() - began, line.rstrip()))
+            text = colour(lines[-1][1], RED) if "oom!" in line.lower() else lines[-1][1]
+            say(f"   {colour(f'{lines[-1][0]:5.2f} s', DIM)}  {text}")
+    return program.returncode, lines
+
+
+def mad_hatter() -> bool:
+    title(1, "The Mad Hatter", "lights a firecracker, hands it to Ben, and the fuse burns on.", "mad_hatter.py")
+    code, lines = play("mad_hatter.py")
+    well = code == 0 and [text for _, text in lines] == ["BOOM! Firecracker exploded in the unlucky hands of Ben Eills"]
+    return verdict(well, "it slept while the fuse burned: no polling, no thread")
+
+
+def gunpowder_plot() -> bool:
+    title(2, "The gunpowder plot", "Eight fuses in a chain, 2.4 s in all; each lights the next.", "gunpowder_plot.py")
+    code, lines = play("gunpowder_plot.py")
+    well = code == 0 and len(lines) == 9 and "Boom!" in lines[-1][1]
+    return verdict(well and lines[-1][0] >= 2.4, "no fuse burned too early; the barrel had to wait for all of them")
+
+
+async def guest(name: str, port: int, people: int, gathered: asyncio.Barrier) -> tuple[float, float, list[str]]:
+    """Somebody in the tavern: says their lines, hears everyone's; returns from when to when, and what was heard."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{name}\n".encode())
+    while await reader.readline() != f"* {name} comes in\n".encode():
+        pass
+    await gathered.wait()
+    began = time.perf_counter()
+    writer.write("".join(f"{number}\n" for number in range(LINES)).encode())
+    heard: list[str] = []
+    while len(heard) < people * LINES:
+        line = await reader.readline()
+        if not line:
+            raise ConnectionError(f"{name} was cut off after {len(heard)} lines")
+        if not line.startswith(b"*"):
+            heard.append(line.decode())
+    ended = time.perf_counter()
+    await gathered.wait()
+    writer.close()
+    return began, ended, heard
+
+
+async def evening(people: int) -> tuple[float, bool]:
+    """Open the tavern and fill it; returns the seconds the talk took, and whether all heard all in one order."""
+    tavern = await asyncio.create_subprocess_exec(
+        sys.executable, "-u", str(HERE / "chat.py"), "--port", "0", stdout=asyncio.subprocess.PIPE
+    )
+    assert tavern.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            opened = await tavern.stdout.readline()
+            if b"open at" not in opened:
+                raise ConnectionError("the chat server does not start")
+            port = int(opened.rpartition(b":")[2])
+            gathered = asyncio.Barrier(people)
+            guests = await asyncio.gather(*(guest(f"guest{i}", port, people, gathered) for i in range(people)))
+            tavern.send_signal(signal.SIGINT)
+            code = await tavern.wait()
+    finally:
+        if tavern.returncode is None:
+            tavern.kill()
+            await tavern.wait()
+    took = max(ended for _, ended, _ in guests) - min(began for began, _, _ in guests)
+    heard = guests[0][2]
+    said = {f"guest{i}: {number}\n" for i in range(people) for number in range(LINES)}
+    return took, code == 0 and set(heard) == said and all(lines == heard for _, _, lines in guests)
+
+
+def tavern(people: int) -> bool:
+    title(3, "The tavern", f"A chat server, and {people} people who all talk at once.", "chat.py")
+    try:
+        took, well = fate.run(evening(people))
+    except OSError as error:  # TimeoutError and ConnectionError are among them
+        return verdict(False, f"{type(error).__name__}: {error}")
+    delivered = people * people * LINES
+    say(f"   {people} people, {people * LINES:,} lines said, {delivered:,} delivered in {took:.2f} s")
+    return verdict(well, "everyone heard every line, all in the same order; Ctrl-C closed the tavern")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="What Fate does, in ten seconds.")
+    parser.add_argument("--people", type=int, default=200, help="in the tavern (200)")
+    people: int = parser.parse_args().people
+    how = "compiled" if fate.compiled else "not compiled"
+    say(f"Fate {fate.__version__}, {how}, on Python {sys.version.split()[0]}")
+    say()
+    well = all([mad_hatter(), gunpowder_plot(), tavern(people)])
+    say(colour("All went well.", GREEN) if well else colour("Something went wrong, see above.", RED))
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

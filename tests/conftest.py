@@ -1,0 +1,52 @@
+"""Fixtures of the whole suite: a Fate, a Fate in virtual time, and what was reported to their exception handlers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support import VirtualFate
+
+from fate import Fate
+
+
+def _watched(loop: Fate, reports: list[dict[str, Any]]) -> Fate:
+    loop.set_exception_handler(lambda loop, context: reports.append(context))
+    return loop
+
+
+@pytest.fixture
+def reports() -> list[dict[str, Any]]:
+    """What came to the exception handler of `loop` or `virtual`."""
+    return []
+
+
+@pytest.fixture
+def loop(reports: list[dict[str, Any]]) -> Iterator[Fate]:
+    """A Fate on the native poll; closed afterwards."""
+    loop = _watched(Fate(), reports)
+    yield loop
+    _end(loop)
+
+
+@pytest.fixture
+def virtual(reports: list[dict[str, Any]]) -> Iterator[VirtualFate]:
+    """A Fate in virtual time, which begins at 0."""
+    loop = VirtualFate()
+    _watched(loop, reports)
+    yield loop
+    _end(loop)
+
+
+def _end(loop: Fate) -> None:
+    if loop.is_closed():
+        return
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
