@@ -20,8 +20,8 @@ from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[att
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fate.core.engine import Engine, Instrument
 from fate import sources
+from fate.core.engine import Engine, Instrument
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
 from fate.core.record import Recorder
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter the loop's own may be closed before it
 STDLIB_NAMES = {
     asyncio.SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
@@ -233,10 +234,10 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         return handle
 
     def _remove_reader(self, fd: Any) -> bool:
-        return not self._closed and self._poll.remove_reader(_fileno(fd))
+        return not self._closed and fd != CLOSED and self._poll.remove_reader(_fileno(fd))
 
     def _remove_writer(self, fd: Any) -> bool:
-        return not self._closed and self._poll.remove_writer(_fileno(fd))
+        return not self._closed and fd != CLOSED and self._poll.remove_writer(_fileno(fd))
 
     def _add_callback(self, handle: asyncio.Handle) -> None:
         """Queue a handle that asyncio made itself: those of signal handlers."""

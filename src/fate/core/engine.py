@@ -294,6 +294,7 @@ class Engine(Owner):
                     self._callback_failed(handle, error)
                 if not handle._lasting:
                     handle._loop = handle._callback = handle._args = handle._context = None
+        handle = error = None  # keep nothing of it alive until the next turn ends
         self._current_id = 0
         if not nested:
             self._turning = False

@@ -174,7 +174,7 @@ class Timers:
         Meaningless if `count` is 0.
         """
         if self._near:
-            if len(self._near) > CROWD and self._tick < LAST_TICK:
+            if len(self._near) > CROWD and 0 < self._tick < LAST_TICK:
                 return (self._tick + 1) / TICKS_PER_SECOND
             if not self._sorted:
                 self._sort_near()
