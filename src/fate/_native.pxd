@@ -12,7 +12,7 @@ cdef extern from "sys/epoll.h" nogil:
 cpdef int64_t clock_ns() noexcept
 cpdef object run_in_context(object context, object callback, tuple args)
 cpdef object copy_context()
-cpdef object recycle(type cls, bint tracked)
+cpdef object recycle(type cls, bint tracked, int limit)
 cpdef object track(object made)
 
 

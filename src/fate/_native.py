@@ -26,7 +26,7 @@ def run_in_context(context: Context, callback: Callable[..., object], args: tupl
     return None
 
 
-def recycle(cls: type, tracked: bool) -> None:
+def recycle(cls: type, tracked: bool, limit: int) -> None:
     """The compiled build keeps dead handles for new ones, and the garbage collector's eyes off the ready ones."""
 
 

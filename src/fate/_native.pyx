@@ -71,11 +71,10 @@ cdef extern from * nogil:
     }
 
     /* Freelists: dead objects of two types are kept for the next ones, linked through their reference counts. */
-    #define FATE_KEPT 1024
     static struct fate_freelist {
         PyTypeObject *type;
         PyObject *first;
-        int count, tracked;
+        int count, tracked, limit;
     } fate_freelists[2];
 
     static PyObject *fate_alloc(PyTypeObject *type, Py_ssize_t items) {
@@ -97,7 +96,7 @@ cdef extern from * nogil:
 
     static void fate_free(void *dead) {
         struct fate_freelist *list = &fate_freelists[Py_TYPE((PyObject *)dead) == fate_freelists[1].type];
-        if (list->count >= FATE_KEPT) {
+        if (list->count >= list->limit) {
             PyObject_GC_Del(dead);
             return;
         }
@@ -106,11 +105,12 @@ cdef extern from * nogil:
         list->count++;
     }
 
-    static void fate_recycle(PyTypeObject *type, int tracked) {
+    static void fate_recycle(PyTypeObject *type, int tracked, int limit) {
         struct fate_freelist *list = &fate_freelists[fate_freelists[0].type != NULL];
         if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || list->type != NULL) return;
         list->type = type;
         list->tracked = tracked;
+        list->limit = limit;
         type->tp_alloc = fate_alloc;
         type->tp_free = fate_free;
     }
@@ -121,7 +121,7 @@ cdef extern from * nogil:
 cdef extern from *:
     object fate_run_in_context(object context, object callback, object args)
     object PyContext_CopyCurrent()
-    void fate_recycle(type cls, int tracked)
+    void fate_recycle(type cls, int tracked, int limit)
     void PyObject_GC_Track(object made)
 
 cdef extern from "sys/epoll.h" nogil:
@@ -152,13 +152,13 @@ cpdef object copy_context():
     return PyContext_CopyCurrent()
 
 
-cpdef object recycle(type cls, bint tracked):
-    """Keep the dead objects of `cls` for new ones; if not `tracked`, the garbage collector does not look at them.
+cpdef object recycle(type cls, bint tracked, int limit):
+    """Keep up to `limit` dead objects of `cls` for new ones; if not `tracked`, the garbage collector does not look at them.
 
     An untracked object's owner must break its cycles. A ready handle lives for a turn and is emptied when it has run:
     looking at thousands of them would cost more than running them.
     """
-    fate_recycle(cls, tracked)
+    fate_recycle(cls, tracked, limit)
 
 
 cpdef object track(object made):

@@ -108,6 +108,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
 
     def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
+        self._stacks: MutableMapping[Handle, Any] = weakref.WeakKeyDictionary()  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
@@ -170,7 +171,10 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_globals.get("__name__") == Engine.__module__:
             frame = frame.f_back
-        handle._source_traceback = format_helpers.extract_stack(frame)
+        self._stacks[handle] = format_helpers.extract_stack(frame)
+
+    def _stack_of(self, handle: Handle) -> Any:
+        return self._stacks.get(handle)
 
     def _describe_handle(self, handle: Handle) -> str:
         parts = [type(handle).__name__, str(handle.id)]

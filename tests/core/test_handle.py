@@ -244,3 +244,14 @@ def test_a_timer_is_no_longer_scheduled_when_it_has_run(virtual: VirtualFate) ->
 def test_every_public_method_of_asyncios_handles_is_there() -> None:
     for ours, theirs in ((Handle, asyncio.Handle), (TimerHandle, asyncio.TimerHandle)):
         assert {name for name in dir(theirs) if not name.startswith("_")} <= set(dir(ours))
+
+
+def test_handles_can_be_kept_in_sets_and_dicts() -> None:
+    loop = Fate()
+    try:
+        soon, later, other = loop.call_soon(print), loop.call_later(60, print), loop.call_later(60, print)
+        assert len({soon, later, other, later}) == 3
+        assert {later: 1}[later] == 1
+        assert later != other
+    finally:
+        loop.close()

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from fate import TimerHandle
 from fate.core.timers import Timers
 
-TICK = 2**18 / 1e9  # seconds
+TICK = 2**19 / 1e9  # seconds
 CROWD = 16  # a tick with more timers than this is looked at once, at its end
 
 

@@ -96,7 +96,6 @@ class Engine(Owner):
         handle._args = args
         handle._context = copy_context() if context is None else context
         handle._loop = self
-        handle._source_traceback = None
         handle._cancelled = False
         handle._lasting = False
         self._last_id += 1
@@ -113,7 +112,6 @@ class Engine(Owner):
         timer._args = args
         timer._context = copy_context() if context is None else context
         timer._loop = self
-        timer._source_traceback = None
         timer._cancelled = False
         timer._lasting = False
         self._last_id += 1
@@ -134,7 +132,6 @@ class Engine(Owner):
         handle._args = args
         handle._context = copy_context()
         handle._loop = self
-        handle._source_traceback = None
         handle._cancelled = False
         handle._lasting = True
         handle.id = handle.cause = 0  # it gets them each time it is queued

@@ -16,12 +16,12 @@ cdef class Handle:
     cdef public tuple _args
     cdef public object _context
     cdef public Owner _loop
-    cdef public object _source_traceback
     cdef public int64_t id
     cdef public int64_t cause
     cdef public char _cancelled
     cdef public char _lasting
-    # TimerHandle's place among the timers fills the padding here: 8 bytes a timer
+    # TimerHandle's place among the timers fills the padding here. With one word more a timer takes 16 bytes more:
+    # that is why the stack of debug mode is kept by the loop.
     cdef public short _slot
     cdef public int _index
     cdef int _empty(self) except -1

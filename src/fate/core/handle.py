@@ -29,6 +29,10 @@ class Owner:
         """The `repr` of a handle that has not run."""
         raise NotImplementedError
 
+    def _stack_of(self, handle: Handle) -> Any:
+        """In debug mode, the stack that made `handle`, a `traceback.StackSummary`; else None."""
+        raise NotImplementedError
+
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would."""
         raise NotImplementedError
@@ -38,8 +42,7 @@ class Handle:
     """One scheduled callback, as returned by `call_soon`, `call_later` and their kin."""
 
     __slots__ = (
-        "__weakref__", "_args", "_callback", "_cancelled", "_context", "_lasting", "_loop", "_source_traceback",
-        "cause", "id",
+        "__weakref__", "_args", "_callback", "_cancelled", "_context", "_lasting", "_loop", "cause", "id",
     )  # fmt: skip
 
     if TYPE_CHECKING:
@@ -47,7 +50,6 @@ class Handle:
         _args: Any  # a tuple
         _context: Any  # a contextvars.Context
         _loop: Owner | None
-        _source_traceback: Any
         _cancelled: bool
         _lasting: bool  # it is run again and again: a descriptor's reader or writer
         id: int
@@ -81,6 +83,10 @@ class Handle:
         if self._loop is not None:
             self._loop.run_handle(self)
 
+    @property
+    def _source_traceback(self) -> Any:
+        return None if self._loop is None else self._loop._stack_of(self)
+
     def __repr__(self) -> str:
         if self._loop is not None:
             return self._loop._describe_handle(self)
@@ -113,6 +119,9 @@ class TimerHandle(Handle):
                 self._loop._forget_timer(self)
             self._empty()
 
+    def __hash__(self) -> int:
+        return self.id  # compiled, a class with an order has no hash of its own
+
     def _before(self, other: TimerHandle) -> bool:
         return self._when < other._when or (self._when == other._when and self.id < other.id)
 
@@ -121,5 +130,5 @@ class TimerHandle(Handle):
         return self._before(other)
 
 
-recycle(Handle, False)
-recycle(TimerHandle, True)
+recycle(Handle, False, 1024)  # about as many as one turn makes
+recycle(TimerHandle, True, 256)
