@@ -10,7 +10,9 @@ cdef extern from "sys/epoll.h" nogil:
 
 
 cpdef int64_t clock_ns() noexcept
-cpdef object run_in_context(object context, object callback, tuple args)
+cpdef object run_in_context(object context, object callback, tuple args, bint copy)
+cpdef bint can_share() except -1
+cpdef bint shares(object snapshot) noexcept
 cpdef object copy_context()
 cpdef object recycle(type cls, bint tracked, int limit)
 cpdef object track(object made)

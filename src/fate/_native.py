@@ -14,16 +14,28 @@ from typing import Any
 
 COMPILED = False
 
-__all__ = ["COMPILED", "Epoll", "clock_ns", "copy_context", "recycle", "run_in_context", "track"]
+__all__ = ["COMPILED", "Epoll", "can_share", "clock_ns", "copy_context", "recycle", "run_in_context", "shares", "track"]
 
 
-def run_in_context(context: Context, callback: Callable[..., object], args: tuple[Any, ...]) -> BaseException | None:
-    """Call `callback(*args)` inside `context`; return None, or the exception that it raised."""
+def run_in_context(
+    context: Context, callback: Callable[..., object], args: tuple[Any, ...], copy: bool
+) -> BaseException | None:
+    """Call `callback(*args)` inside `context`, or a copy of it; return None, or the exception that it raised."""
     try:
         context.run(callback, *args)
     except BaseException as error:  # the engine decides what becomes of it
         return error
     return None
+
+
+def can_share() -> bool:
+    """Whether `shares` can tell."""
+    return False
+
+
+def shares(snapshot: Context | None) -> bool:
+    """Whether `snapshot` still says what the current context does. Only the compiled build can tell."""
+    return False
 
 
 def recycle(cls: type, tracked: bool, limit: int) -> None:

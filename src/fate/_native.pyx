@@ -4,6 +4,8 @@
 # The same names, with the same meaning, stand in `_native.py` for the uncompiled build.
 # This is the only file in the Cython dialect; every other compiled module is a `.py` with a `.pxd`.
 
+from contextvars import ContextVar
+
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from libc.errno cimport EINTR, ENOENT, ENOSYS, EBADF, EPERM, errno
 from libc.time cimport time_t
@@ -39,16 +41,35 @@ cdef extern from * nogil:
         return (int)syscall(SYS_epoll_pwait2, fd, buffer, size, &timeout, NULL, (size_t)0);
     }
 
-    /* Calls `callback(*args)` inside `context`; gives None, or the exception that came out of it. */
-    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
-        PyObject *result;
-        if (PyContext_Enter(context) == 0) {
+    /* A context's variables are one immutable map: two contexts that have the same one say the same. Python has no
+       call that tells, so this reads where CPython keeps it; `can_share` below tries whether that is so here. */
+    #if !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030e0000
+    #  define FATE_KNOWS_CONTEXT 1
+        struct fate_context { PyObject_HEAD; PyObject *outer, *variables; };
+        static inline int fate_shares(PyObject *snapshot) {
+            PyObject *current = PyThreadState_Get()->context;
+            return current != NULL && snapshot != Py_None &&
+                ((struct fate_context *)current)->variables == ((struct fate_context *)snapshot)->variables;
+        }
+    #else
+    #  define FATE_KNOWS_CONTEXT 0
+        static inline int fate_shares(PyObject *snapshot) { return 0; }
+    #endif
+
+    /* Calls `callback(*args)` inside `context`, or a copy of it; gives None, or the exception that came out of it. */
+    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args, int copy) {
+        PyObject *result = NULL;
+        if (copy) {
+            context = PyContext_Copy(context);
+        } else {
+            Py_INCREF(context);
+        }
+        if (context != NULL && PyContext_Enter(context) == 0) {
             result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0),
                                          (size_t)PyTuple_GET_SIZE(args), NULL);
             if (PyContext_Exit(context) != 0) Py_CLEAR(result);
-        } else {
-            result = NULL;
         }
+        Py_XDECREF(context);
         if (result != NULL) {
             Py_DECREF(result);
             Py_RETURN_NONE;
@@ -119,7 +140,9 @@ cdef extern from * nogil:
     int fate_epoll_pwait2(int fd, epoll_event *buffer, int size, int64_t ns)
 
 cdef extern from *:
-    object fate_run_in_context(object context, object callback, object args)
+    bint FATE_KNOWS_CONTEXT
+    bint fate_shares(object snapshot)
+    object fate_run_in_context(object context, object callback, object args, bint copy)
     object PyContext_CopyCurrent()
     void fate_recycle(type cls, int tracked, int limit)
     void PyObject_GC_Track(object made)
@@ -142,9 +165,29 @@ cpdef int64_t clock_ns() noexcept:
     return fate_clock_ns()
 
 
-cpdef object run_in_context(object context, object callback, tuple args):
-    """Call `callback(*args)` inside `context`; return None, or the exception that it raised."""
-    return fate_run_in_context(context, callback, args)
+cpdef object run_in_context(object context, object callback, tuple args, bint copy):
+    """Call `callback(*args)` inside `context`, or a copy of it; return None, or the exception that it raised."""
+    return fate_run_in_context(context, callback, args, copy)
+
+
+cpdef bint shares(object snapshot) noexcept:
+    """Whether `snapshot`, a context or None, still says what the current context does."""
+    return fate_shares(snapshot)
+
+
+cpdef bint can_share() except -1:
+    """Whether `shares` can tell on this Python."""
+    if not FATE_KNOWS_CONTEXT:
+        return False
+    return PyContext_CopyCurrent().run(_tells_contexts_apart)
+
+
+def _tells_contexts_apart():
+    variable = ContextVar("variable")
+    before = PyContext_CopyCurrent()
+    same = fate_shares(before)
+    variable.set(1)
+    return same and not fate_shares(before)
 
 
 cpdef object copy_context():

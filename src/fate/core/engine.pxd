@@ -2,12 +2,16 @@ from libc.stdint cimport int64_t
 
 cimport cython
 
-from fate._native cimport clock_ns, copy_context, run_in_context, track
+from fate._native cimport can_share, clock_ns, copy_context, run_in_context, shares, track
 from fate.core.handle cimport Handle, Owner, TimerHandle
 from fate.core.timers cimport Timers
 
 cdef int FAST_TURNS
 cdef int64_t FAST_NS
+cdef bint SHARES
+cdef char ONCE
+cdef char SHARING
+cdef char LASTING
 
 
 cdef class Poll:
@@ -22,6 +26,7 @@ cdef class Engine(Owner):
     cdef public int64_t _last_id
     cdef readonly int64_t _current_id
     cdef readonly object _instrument
+    cdef object _snapshot
     cdef object _clock
     cdef bint _asleep
     cdef bint _turning
@@ -34,6 +39,7 @@ cdef class Engine(Owner):
     cdef public object _thread_id
 
     cdef int _forget_timer(self, TimerHandle timer) except -1
+    cdef object _context_of(self, Handle handle)
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)

@@ -15,13 +15,19 @@ from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fate._native import clock_ns, copy_context, run_in_context, track
+from fate._native import can_share, clock_ns, copy_context, run_in_context, shares, track
 from fate.core.handle import Handle, Owner, TimerHandle
 from fate.core.timers import Timers
 
 FAST_TURNS = 16  # at most so many turns in a row without a poll
 FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
+SHARES = can_share()  # whether handles may share a context
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
+
+# A handle's kind.
+ONCE = 0  # it runs once, in a context of its own
+SHARING = 1  # it runs once, in a copy of a context that nobody ever runs in, which it shares with others
+LASTING = 2  # it is run again and again: a descriptor's reader or writer
 
 
 class Instrument(Protocol):
@@ -63,6 +69,7 @@ class Engine(Owner):
         self._timers = Timers(self._now())
         self._last_id = 0
         self._current_id = 0
+        self._snapshot: Context | None = None  # what the handles made last share
         self._instrument: Instrument | None = None
         self._asleep = False
         self._turning = False
@@ -94,10 +101,19 @@ class Engine(Owner):
         handle = Handle.__new__(Handle)
         handle._callback = callback
         handle._args = args
-        handle._context = copy_context() if context is None else context
+        if context is not None:
+            handle._snapshot = context
+            handle._kind = ONCE
+        elif SHARES:
+            if not shares(self._snapshot):
+                self._snapshot = copy_context()
+            handle._snapshot = self._snapshot
+            handle._kind = SHARING
+        else:
+            handle._snapshot = copy_context()
+            handle._kind = ONCE
         handle._loop = self
         handle._cancelled = False
-        handle._lasting = False
         self._last_id += 1
         handle.id = self._last_id
         handle.cause = self._current_id
@@ -110,10 +126,19 @@ class Engine(Owner):
         timer = TimerHandle.__new__(TimerHandle)
         timer._callback = callback
         timer._args = args
-        timer._context = copy_context() if context is None else context
+        if context is not None:
+            timer._snapshot = context
+            timer._kind = ONCE
+        elif SHARES:
+            if not shares(self._snapshot):
+                self._snapshot = copy_context()
+            timer._snapshot = self._snapshot
+            timer._kind = SHARING
+        else:
+            timer._snapshot = copy_context()
+            timer._kind = ONCE
         timer._loop = self
         timer._cancelled = False
-        timer._lasting = False
         self._last_id += 1
         timer.id = self._last_id
         timer.cause = self._current_id
@@ -125,15 +150,22 @@ class Engine(Owner):
         self._timers.remove(timer)
         return 0
 
+    def _context_of(self, handle: Handle) -> Context:
+        if handle._kind == SHARING:
+            handle._kind = ONCE
+            handle._snapshot = handle._snapshot.copy()
+        context: Context = handle._snapshot
+        return context
+
     def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
         """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again."""
         handle = Handle.__new__(Handle)
         handle._callback = callback
         handle._args = args
-        handle._context = copy_context()
+        handle._snapshot = copy_context()
         handle._loop = self
         handle._cancelled = False
-        handle._lasting = True
+        handle._kind = LASTING
         handle.id = handle.cause = 0  # it gets them each time it is queued
         track(handle)
         return handle
@@ -224,6 +256,7 @@ class Engine(Owner):
         if timeout == 0:
             self._poll.poll(0, queue)
         else:
+            self._snapshot = None  # while nothing happens, it keeps nothing alive
             self._asleep = True
             if len(queue) > self._head:  # another thread was faster
                 timeout = 0
@@ -235,7 +268,7 @@ class Engine(Owner):
         self._polled_at = now
         for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
             handle = queue[index]
-            if handle._lasting:  # else another thread pushed it meanwhile
+            if handle._kind == LASTING:  # else another thread pushed it meanwhile
                 self._last_id += 1
                 handle.id = self._last_id
                 handle.cause = 0
@@ -257,6 +290,7 @@ class Engine(Owner):
                 if self._stopping:
                     break
         finally:
+            self._snapshot = None
             self._current_id = 0
 
     def run_handle(self, handle: Handle) -> None:
@@ -284,13 +318,13 @@ class Engine(Owner):
             if handle is not None and not handle._cancelled:  # None: a nested turn ran it
                 self._current_id = handle.id
                 if self._instrument is None:
-                    error = run_in_context(handle._context, handle._callback, handle._args)
+                    error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
                 else:
                     error = self._run_watched(handle, self._instrument)
                 if error is not None:
                     self._callback_failed(handle, error)
-                if not handle._lasting:
-                    handle._loop = handle._callback = handle._args = handle._context = None
+                if handle._kind != LASTING:
+                    handle._loop = handle._callback = handle._args = handle._snapshot = None
         handle = error = None  # keep nothing of it alive until the next turn ends
         self._current_id = 0
         if not nested:
@@ -303,12 +337,12 @@ class Engine(Owner):
     def _run(self, handle: Handle) -> int:
         self._current_id = handle.id
         if self._instrument is None:
-            error = run_in_context(handle._context, handle._callback, handle._args)
+            error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
         else:
             error = self._run_watched(handle, self._instrument)
         if error is not None:
             self._callback_failed(handle, error)
-        if not handle._lasting:
+        if handle._kind != LASTING:
             handle._empty()
         return 0
 
@@ -318,7 +352,7 @@ class Engine(Owner):
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error: BaseException | None = run_in_context(handle._context, handle._callback, handle._args)
+        error: BaseException | None = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
         if self._instrument is instrument:
             try:
                 instrument.after(handle)

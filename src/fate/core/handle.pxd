@@ -3,23 +3,25 @@ from libc.stdint cimport int64_t
 from fate._native cimport recycle
 
 
+cdef class Handle
 cdef class TimerHandle(Handle)
 
 
 cdef class Owner:
     cdef int _forget_timer(self, TimerHandle timer) except -1
+    cdef object _context_of(self, Handle handle)
 
 
 cdef class Handle:
     cdef object __weakref__
     cdef public object _callback
     cdef public tuple _args
-    cdef public object _context
+    cdef object _snapshot
     cdef public Owner _loop
     cdef public int64_t id
     cdef public int64_t cause
     cdef public char _cancelled
-    cdef public char _lasting
+    cdef char _kind
     # TimerHandle's place among the timers fills the padding here. With one word more a timer takes 16 bytes more:
     # that is why the stack of debug mode is kept by the loop.
     cdef public short _slot

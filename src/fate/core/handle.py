@@ -33,6 +33,10 @@ class Owner:
         """In debug mode, the stack that made `handle`, a `traceback.StackSummary`; else None."""
         raise NotImplementedError
 
+    def _context_of(self, handle: Handle) -> Context:
+        """The context that `handle` will run in."""
+        raise NotImplementedError
+
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would."""
         raise NotImplementedError
@@ -42,16 +46,16 @@ class Handle:
     """One scheduled callback, as returned by `call_soon`, `call_later` and their kin."""
 
     __slots__ = (
-        "__weakref__", "_args", "_callback", "_cancelled", "_context", "_lasting", "_loop", "cause", "id",
+        "__weakref__", "_args", "_callback", "_cancelled", "_kind", "_loop", "_snapshot", "cause", "id",
     )  # fmt: skip
 
     if TYPE_CHECKING:
         _callback: Any  # a callable; these three are None once the handle is empty
         _args: Any  # a tuple
-        _context: Any  # a contextvars.Context
+        _snapshot: Any  # a contextvars.Context
         _loop: Owner | None
         _cancelled: bool
-        _lasting: bool  # it is run again and again: a descriptor's reader or writer
+        _kind: int  # the engine's affair
         id: int
         cause: int
 
@@ -66,7 +70,7 @@ class Handle:
         self._loop = None
         self._callback = None
         self._args = None
-        self._context = None
+        self._snapshot = None
         return 0
 
     def cancelled(self) -> bool:
@@ -75,8 +79,11 @@ class Handle:
 
     def get_context(self) -> Context | None:
         """The context that the callback runs in; None when it has run or was cancelled."""
-        context: Context | None = self._context
-        return context
+        return None if self._loop is None else self._loop._context_of(self)
+
+    @property
+    def _context(self) -> Context | None:
+        return self.get_context()
 
     def _run(self) -> None:
         """Call the callback now, as a turn would. For those who drive handles by hand."""
