@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import VirtualFate
+from support import Log, VirtualFate
 
 from fate import Fate
 
@@ -21,6 +21,12 @@ def _watched(loop: Fate, reports: list[dict[str, Any]]) -> Fate:
 def reports() -> list[dict[str, Any]]:
     """What came to the exception handler of `loop` or `virtual`."""
     return []
+
+
+@pytest.fixture
+def log() -> Log:
+    """What happened, in order."""
+    return Log()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import warnings
 import weakref
 from asyncio import base_events, coroutines, events, format_helpers, selector_events
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fate import sources
@@ -30,6 +30,7 @@ from fate.net.poll import EpollPoll, SelectorPoll
 
 if TYPE_CHECKING:
     from fate.net.packet import Match, PacketFuse
+    from fate.net.receiver import Receiver
 
 T = TypeVar("T")
 
@@ -110,6 +111,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
         self._stacks: MutableMapping[Handle, Any] = weakref.WeakKeyDictionary()  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
+        self._receivers: dict[Hashable, Receiver] = {}
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
         self._closed = True

@@ -51,12 +51,13 @@ class Fuse:
     fuse; `a & b` when all have burned, its value the tuple of theirs.
     """
 
+    _error_seen = True  # also of one that was never finished
+
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
         self._state = BURNING
         self._value: Any = None
         self._error: BaseException | None = None
-        self._error_seen = True
         self._time: float | None = None
         self._by_time = False
         self._timer: TimerHandle | None = None
@@ -416,7 +417,11 @@ def check_seconds(seconds: float, what: str) -> None:
     """Raise FuseTimeError unless `seconds` is a finite number. `what` names it in the message."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise FuseTimeError(f"{what} is a number of seconds, not {seconds!r}")
-    if not math.isfinite(seconds):
+    try:
+        finite = math.isfinite(seconds)
+    except OverflowError as error:
+        raise FuseTimeError(f"{what} must be finite, and no float holds so large an integer") from error
+    if not finite:
         raise FuseTimeError(f"{what} must be finite, not {seconds!r}; a fuse burned by hand is fate.get_fuse()")
 
 
