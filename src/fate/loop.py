@@ -38,7 +38,8 @@ CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter 
 STDLIB_NAMES = {
     asyncio.SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
-        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self", "_check_callback", "_check_closed", "_check_running",
+        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self",
+        "_check_callback", "_check_closed", "_check_running",
         "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
     ],
     selector_events: ["_SelectorSocketTransport"],

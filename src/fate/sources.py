@@ -20,6 +20,8 @@ from fate.net.poll import watchers
 if TYPE_CHECKING:
     from fate.loop import Fate
 
+INT_LIMIT = 2**31  # what C calls an int ends before it: descriptors and process ids
+
 
 class Shared:
     """The fuses that wait for one thing: a descriptor's direction, or a signal."""
@@ -114,7 +116,7 @@ def _descriptor(source: Any) -> int:
         fd = source if isinstance(source, int) else source.fileno()
     except (AttributeError, ValueError, OSError) as error:
         raise SourceError(0, f"cannot wait for {source!r}: it has no descriptor") from error
-    if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0:
+    if isinstance(fd, bool) or not isinstance(fd, int) or not 0 <= fd < INT_LIMIT:
         raise SourceError(0, f"cannot wait for {source!r}: its descriptor is {fd!r}; is it closed?")
     return fd
 
@@ -140,7 +142,9 @@ def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
         try:
             fate.add_signal_handler(number, shared.burn)
         except (RuntimeError, ValueError, TypeError) as error:
-            hint = "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
+            hint = (
+                "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
+            )
             raise SourceError(0, f"cannot wait for signal {number!r}: {error}{hint}") from error
         return lambda: fate.remove_signal_handler(number)
 
@@ -155,7 +159,7 @@ def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
         fate.call_soon(_burn_unless_over, fuse, child.returncode)
         return
     pid = child.pid if isinstance(child, subprocess.Popen) else child
-    if isinstance(pid, bool) or not isinstance(pid, int) or not 0 < pid < 2**31:
+    if isinstance(pid, bool) or not isinstance(pid, int) or not 0 < pid < INT_LIMIT:
         raise SourceError(0, f"cannot wait for process {child!r}: give a process id, a Popen or an asyncio Process")
     if hasattr(os, "pidfd_open"):
         try:

@@ -115,7 +115,9 @@ def test_a_handle_that_has_run_keeps_nothing_alive(loop: Fate, method: str) -> N
 
     callback, argument = Thing(), Thing()
     gone = [weakref.ref(callback), weakref.ref(argument)]
-    kept = loop.call_later(0, callback, argument) if method == "call_later" else getattr(loop, method)(callback, argument)
+    kept = (
+        loop.call_later(0, callback, argument) if method == "call_later" else getattr(loop, method)(callback, argument)
+    )
     del callback, argument
     gc.disable()  # it goes at once, not when the collector comes
     try:

@@ -97,10 +97,15 @@ def test_a_failure_that_nobody_looked_at_is_reported_once(loop: Fate, reports: l
     assert "nobody looked at its error" in report["message"]
 
 
-@pytest.mark.parametrize("look", [lambda fuse: fuse.error, lambda fuse: pytest.raises(ValueError, lambda: fuse.value)])
+def look_at_value(fuse: Fuse) -> None:
+    with pytest.raises(LookupError):
+        _ = fuse.value
+
+
+@pytest.mark.parametrize("look", [lambda fuse: fuse.error, look_at_value])
 def test_a_failure_that_somebody_looked_at_is_not_reported(loop: Fate, reports: list, look: Callable) -> None:
     fuse = loop.get_fuse()
-    fuse.fail(ValueError())
+    fuse.fail(LookupError())
     look(fuse)
     del fuse
     gc.collect()

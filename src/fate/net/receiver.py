@@ -44,6 +44,8 @@ def receiver_at(fate: Fate, source: Any, protocol: str) -> Receiver:
     if not (isinstance(source, tuple) and len(source) >= 2 and isinstance(source[1], int)):
         raise TypeError(f"a packet fuse listens at (host, port) or on a socket, not {source!r}")
     what = f"listen for {protocol} packets at {source!r}"
+    if not 0 <= source[1] <= 65535:  # getaddrinfo would take it modulo 65536
+        raise ValueError(f"cannot {what}: a port is 0 (any that is free) to 65535")
     kind = KINDS[protocol]
     sock = None
     try:
@@ -68,8 +70,6 @@ def receiver_at(fate: Fate, source: Any, protocol: str) -> Receiver:
             raise
         if isinstance(error, OSError):
             raise source_error(error, what) from error
-        if isinstance(error, OverflowError):
-            raise ValueError(f"cannot {what}: {error}") from error
         raise
 
 
