@@ -15,7 +15,8 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import base_events, coroutines, events, format_helpers, selector_events
+from asyncio import coroutines, events, format_helpers, selector_events
+from asyncio.log import logger
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -77,7 +78,7 @@ class SlowCallbacks:
         took = self.fate.time() - self.running.pop()[1]
         self.fate._current_handle = self.running[-1][0] if self.running else None
         if took >= self.fate.slow_callback_duration:
-            base_events.logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
+            logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
         if self.inner is not None:
             self.inner.after(handle)
 
