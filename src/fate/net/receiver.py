@@ -96,8 +96,8 @@ class Receiver:
         reader, _ = watchers(fate._poll, self._fd)
         if reader is not None:
             raise SourceError(0, f"cannot wait for a packet on {sock!r}: somebody else reads from it on this loop")
-        sock.setblocking(False)
         self._listen()
+        sock.setblocking(False)
         fate._receivers[key] = self
 
     def _listen(self) -> None:
