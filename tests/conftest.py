@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,12 @@ import pytest
 from support import Log, VirtualFate
 
 from fate import Fate
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the programs that tests start also where a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _watched(loop: Fate, reports: list[dict[str, Any]]) -> Fate:
