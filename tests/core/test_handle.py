@@ -211,7 +211,7 @@ def test_a_handle_tells_what_it_calls_where_and_when_and_then_that_it_is_over(vi
 
     soon = virtual.call_soon(greet, "Alice")
     later = virtual.call_at(2.5, greet, "Bob")
-    assert "greet('Alice')" in repr(soon)
+    assert "greet(" in repr(soon)
     assert __file__ in repr(soon)
     assert "when=2.5" in repr(later)
     turns(virtual)
