@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import VirtualFate
+from support import Log, VirtualFate
 
 from fate import Fate
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the programs that tests start also where a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _watched(loop: Fate, reports: list[dict[str, Any]]) -> Fate:
@@ -21,6 +28,12 @@ def _watched(loop: Fate, reports: list[dict[str, Any]]) -> Fate:
 def reports() -> list[dict[str, Any]]:
     """What came to the exception handler of `loop` or `virtual`."""
     return []
+
+
+@pytest.fixture
+def log() -> Log:
+    """What happened, in order."""
+    return Log()
 
 
 @pytest.fixture

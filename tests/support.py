@@ -20,6 +20,14 @@ DEADLINE = 20.0
 """Seconds of real time after which what hangs has failed."""
 
 
+class Log(list[Any]):
+    """A list, and callbacks that write into it."""
+
+    def note(self, *what: Any) -> Callable[[], None]:
+        """A callback that appends `what`: the thing itself if it is one, else the tuple."""
+        return lambda: self.append(what[0] if len(what) == 1 else what)
+
+
 class Stuck(AssertionError):
     """A program in virtual time waits for something that can never happen."""
 

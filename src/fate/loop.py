@@ -15,9 +15,10 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import base_events, coroutines, events, format_helpers, selector_events
+from asyncio import coroutines, events, format_helpers, selector_events
+from asyncio.log import logger
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
-from collections.abc import Callable, Coroutine, MutableMapping
+from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fate import sources
@@ -30,6 +31,7 @@ from fate.net.poll import EpollPoll, SelectorPoll
 
 if TYPE_CHECKING:
     from fate.net.packet import Match, PacketFuse
+    from fate.net.receiver import Receiver
 
 T = TypeVar("T")
 
@@ -37,7 +39,8 @@ CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter 
 STDLIB_NAMES = {
     asyncio.SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
-        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self", "_check_callback", "_check_closed", "_check_running",
+        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self",
+        "_check_callback", "_check_closed", "_check_running",
         "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
     ],
     selector_events: ["_SelectorSocketTransport"],
@@ -75,7 +78,7 @@ class SlowCallbacks:
         took = self.fate.time() - self.running.pop()[1]
         self.fate._current_handle = self.running[-1][0] if self.running else None
         if took >= self.fate.slow_callback_duration:
-            base_events.logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
+            logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
         if self.inner is not None:
             self.inner.after(handle)
 
@@ -110,6 +113,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
         self._stacks: MutableMapping[Handle, Any] = weakref.WeakKeyDictionary()  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
+        self._receivers: dict[Hashable, Receiver] = {}
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
         self._closed = True

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from fate.core.fuse import Fuse
 from fate.errors import SourceError, source_error
+from fate.net.poll import watchers
 
 if TYPE_CHECKING:
     from fate.loop import Fate
+
+INT_LIMIT = 2**31  # what C calls an int ends before it: descriptors and process ids
 
 
 class Shared:
@@ -31,6 +34,12 @@ class Shared:
         for fuse, value in list(self.fuses.items()):
             if not fuse.is_over():
                 fuse.burn(value)
+
+    def fail_closed(self, fd: int) -> None:
+        """Fail the fuses whose file was closed while they waited: its number is another file's now."""
+        for fuse, source in list(self.fuses.items()):
+            if not isinstance(source, int) and _number(source) != fd:
+                fuse.fail(SourceError(0, f"{source!r} was closed while {fuse!r} waited for it"))
 
 
 Arm = Callable[[Shared], Callable[[], object]]  # starts waiting, and gives what stops it
@@ -52,6 +61,9 @@ def attach(fate: Fate, fuse: Fuse, kind: str, source: Any) -> None:
 def _share(fate: Fate, fuse: Fuse, key: tuple[str, int], value: Any, arm: Arm) -> None:
     """Let `fuse` wait under `key`; the first one there arms it, the last one to leave disarms it."""
     shared = fate._sources.get(key)
+    if shared is not None:
+        shared.fail_closed(key[1])
+        shared = fate._sources.get(key)
     if shared is None:
         shared = Shared(lambda: None)
         shared.disarm = arm(shared)
@@ -71,10 +83,10 @@ def _readable(fate: Fate, fuse: Fuse, source: Any) -> None:
     fd = _descriptor(source)
 
     def arm(shared: Shared) -> Callable[[], object]:
-        if _watched(fate, fd)[0] is not None:
+        if watchers(fate._poll, fd)[0] is not None:
             raise SourceError(0, f"cannot wait until {source!r} is readable: somebody else reads from it on this loop")
         _ready(fate.add_reader, fd, shared, source)
-        return lambda: fate.remove_reader(fd)
+        return lambda: fate._remove_reader(fd)
 
     _share(fate, fuse, ("readable", fd), source, arm)
 
@@ -83,18 +95,20 @@ def _writable(fate: Fate, fuse: Fuse, source: Any) -> None:
     fd = _descriptor(source)
 
     def arm(shared: Shared) -> Callable[[], object]:
-        if _watched(fate, fd)[1] is not None:
+        if watchers(fate._poll, fd)[1] is not None:
             raise SourceError(0, f"cannot wait until {source!r} is writable: somebody else writes to it on this loop")
         _ready(fate.add_writer, fd, shared, source)
-        return lambda: fate.remove_writer(fd)
+        return lambda: fate._remove_writer(fd)
 
     _share(fate, fuse, ("writable", fd), source, arm)
 
 
-def _watched(fate: Fate, fd: int) -> tuple[Any, Any]:
-    """Who waits for `fd` on this loop: reader and writer."""
-    key = fate._poll.get_map().get(fd)
-    return key.data if key is not None else (None, None)
+def _number(source: Any) -> Any:
+    """What `source` has for a descriptor; -1 for one that is closed."""
+    try:
+        return source.fileno()
+    except (AttributeError, ValueError, OSError):
+        return -1
 
 
 def _descriptor(source: Any) -> int:
@@ -102,7 +116,7 @@ def _descriptor(source: Any) -> int:
         fd = source if isinstance(source, int) else source.fileno()
     except (AttributeError, ValueError, OSError) as error:
         raise SourceError(0, f"cannot wait for {source!r}: it has no descriptor") from error
-    if isinstance(fd, bool) or not isinstance(fd, int) or fd < 0:
+    if isinstance(fd, bool) or not isinstance(fd, int) or not 0 <= fd < INT_LIMIT:
         raise SourceError(0, f"cannot wait for {source!r}: its descriptor is {fd!r}; is it closed?")
     return fd
 
@@ -119,13 +133,18 @@ def _ready(add: Callable[..., object], fd: int, shared: Shared, source: Any) -> 
 
 
 def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise SourceError(0, f"cannot wait for signal {number!r}: give its number, such as signal.SIGHUP")
+
     def arm(shared: Shared) -> Callable[[], object]:
         if number in fate._signal_handlers:
             raise SourceError(0, f"cannot wait for signal {number!r}: it has a handler on this loop already")
         try:
             fate.add_signal_handler(number, shared.burn)
         except (RuntimeError, ValueError, TypeError) as error:
-            hint = "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
+            hint = (
+                "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
+            )
             raise SourceError(0, f"cannot wait for signal {number!r}: {error}{hint}") from error
         return lambda: fate.remove_signal_handler(number)
 
@@ -134,20 +153,18 @@ def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
 
 def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
     if isinstance(child, asyncio.subprocess.Process):
-        task = fate.create_task(child.wait())
-        task.add_done_callback(lambda done: None if done.cancelled() else _burn_unless_over(fuse, done.result()))
-        fuse._release = task.cancel
+        _wait_as_asyncio(fate, fuse, child)
+        return
+    if isinstance(child, subprocess.Popen) and child.poll() is not None:  # its process id may be another's by now
+        fate.call_soon(_burn_unless_over, fuse, child.returncode)
         return
     pid = child.pid if isinstance(child, subprocess.Popen) else child
-    if isinstance(pid, bool) or not isinstance(pid, int):
+    if isinstance(pid, bool) or not isinstance(pid, int) or not 0 < pid < INT_LIMIT:
         raise SourceError(0, f"cannot wait for process {child!r}: give a process id, a Popen or an asyncio Process")
     if hasattr(os, "pidfd_open"):
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as error:
-            if isinstance(child, subprocess.Popen) and child.poll() is not None:  # it ended, and was reaped, before
-                fate.call_soon(_burn_unless_over, fuse, child.returncode)
-                return
             raise source_error(error, f"wait for process {pid}") from error
 
         def release() -> None:
@@ -166,6 +183,22 @@ def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
             pass  # the loop was closed meanwhile
 
     threading.Thread(target=wait, name=f"fate waits for process {pid}", daemon=True).start()
+
+
+def _wait_as_asyncio(fate: Fate, fuse: Fuse, child: asyncio.subprocess.Process) -> None:
+    task = fate.create_task(child.wait())
+
+    def done(task: asyncio.Task[int]) -> None:
+        if task.cancelled() or fuse.is_over():
+            return
+        error = task.exception()
+        if error is None:
+            fuse.burn(task.result())
+        else:
+            fuse.fail(SourceError(0, f"cannot wait for {child!r}: {error}"))
+
+    task.add_done_callback(done)
+    fuse._release = task.cancel
 
 
 def _burn_unless_over(fuse: Fuse, value: Any) -> None:

@@ -100,7 +100,11 @@ SPLITS = [
     ("-m module -m", [], ["-m", "module", "-m"]),
     ("-mmodule a", [], ["-m", "module", "a"]),
     ("-um module", [("-u",)], ["-m", "module"]),
-    ("-OOWerror -W ignore -Xdev -X utf8 a b", [("-O",), ("-O",), ("-W", "error"), ("-W", "ignore"), ("-X", "dev"), ("-X", "utf8")], ["a", "b"]),
+    (
+        "-OOWerror -W ignore -Xdev -X utf8 a b",
+        [("-O",), ("-O",), ("-W", "error"), ("-W", "ignore"), ("-X", "dev"), ("-X", "utf8")],
+        ["a", "b"],
+    ),
     ("-Wm::E a", [("-W", "m::E")], ["a"]),
     ("--check-hash-based-pycs never a", [("--check-hash-based-pycs", "never")], ["a"]),
     ("-u", [("-u",)], []),

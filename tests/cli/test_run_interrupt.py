@@ -25,10 +25,9 @@ UNHANDLED = {
         asyncio.run(main())
     """,
     "run_forever": """
-        import asyncio
+        import asyncio, functools
         loop = asyncio.new_event_loop()
-        loop.call_soon(print, "ready")
-        loop.call_soon(lambda: __import__("sys").stdout.flush())
+        loop.call_soon(functools.partial(print, "ready", flush=True))
         loop.run_forever()
     """,
 }

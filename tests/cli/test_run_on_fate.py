@@ -20,7 +20,9 @@ WAYS = {
     "asyncio.run": "asyncio.run(main())",
     "asyncio.run in debug mode": "asyncio.run(main(), debug=True)",
     "Runner": "with asyncio.Runner() as runner: runner.run(main())",
-    "Runner with the class": "with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner: runner.run(main())",
+    "Runner with the class": (
+        "with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner: runner.run(main())"
+    ),
     "new_event_loop": "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()",
     "get_event_loop": "asyncio.get_event_loop().run_until_complete(main())",
     "no policy": "asyncio.run(main()); asyncio.set_event_loop_policy(None); asyncio.run(main())",

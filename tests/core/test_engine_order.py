@@ -166,7 +166,9 @@ def test_an_interrupt_in_a_turn_of_timers_loses_none_of_them(virtual: VirtualFat
     assert ran == [0, 1, 2, 3, 5, 6, 7, 8, 9]
 
 
-def test_an_error_is_reported_once_with_its_callback_and_handle_and_the_loop_turns_on(loop: Fate, reports: list) -> None:
+def test_an_error_is_reported_once_with_its_callback_and_handle_and_the_loop_turns_on(
+    loop: Fate, reports: list
+) -> None:
     ran: list[str] = []
 
     def fail(argument: str) -> None:

@@ -1,7 +1,8 @@
-"""When the engine polls: at least every FAST_TURNS + 1 turns, sooner when callbacks are slow; and how threads wake it."""
+"""When the engine polls: at least every FAST_TURNS + 1 turns, sooner when callbacks are slow; how threads wake it."""
 
 from __future__ import annotations
 
+import itertools
 import signal
 import socket
 import threading
@@ -110,7 +111,7 @@ def engine_turns(callback_ns: int, count: int) -> list[int]:
             seen = len(poll.timeouts)
             at.append(turn)
     assert set(poll.timeouts) == {0}
-    return [after - before for before, after in zip(at, at[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(at)]
 
 
 def test_quick_callbacks_are_polled_between_every_seventeenth_turn() -> None:

@@ -202,7 +202,7 @@ def test_awaiting_a_fuse_leaves_nothing_behind(loop: Fate) -> None:
 def test_an_unclosed_loop_is_collected_with_a_warning() -> None:
     loop = Fate()
     turns(loop)
-    loop.call_later(1e6, lambda: loop)
+    loop.call_later(1e6, loop.stop)
     gone = weakref.ref(loop)
     del loop
     with warnings.catch_warnings(record=True) as caught:
@@ -210,12 +210,14 @@ def test_an_unclosed_loop_is_collected_with_a_warning() -> None:
         gc.collect()
         gc.collect()
     assert gone() is None
-    assert [warning.category for warning in caught if "unclosed event loop" in str(warning.message)] == [ResourceWarning]
+    assert [warning.category for warning in caught if "unclosed event loop" in str(warning.message)] == [
+        ResourceWarning
+    ]
 
 
 def test_a_closed_loop_is_collected_without_a_word() -> None:
     loop = Fate()
-    loop.call_soon(lambda: loop)
+    loop.call_soon(loop.stop)
     loop.close()
     gone = weakref.ref(loop)
     del loop

@@ -297,7 +297,7 @@ def test_a_closed_descriptor_cannot_be_watched(epoll_world: World) -> None:
     fd = near.fileno()
     near.close()
     far.close()
-    with pytest.raises(OSError, match="[Bb]ad file descriptor"):
+    with pytest.raises(OSError, match=r"[Bb]ad file descriptor"):
         epoll_world.poll.add_reader(fd, epoll_world.handle("never"))
     assert dict(epoll_world.poll.get_map()) == {}
 
@@ -310,7 +310,7 @@ def test_a_failed_replacement_leaves_the_first_in_its_place(
     reader = epoll_world.handle("reader")
     epoll_world.poll.add_reader(fd, reader)
     near.close()
-    with pytest.raises(OSError, match="[Bb]ad file descriptor|No such file"):
+    with pytest.raises(OSError, match=r"[Bb]ad file descriptor|No such file"):
         epoll_world.poll.add_writer(fd, epoll_world.handle("writer"))
     assert not reader.cancelled()
     epoll_world.poll.remove_reader(fd)

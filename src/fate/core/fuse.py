@@ -33,9 +33,7 @@ class Fate(Protocol):
     _fuses: MutableMapping[Fuse, None]
 
     def time(self) -> float: ...
-    def call_soon(
-        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
-    ) -> Handle: ...
+    def call_soon(self, callback: Callable[..., object], /, *args: Any, context: Context | None = None) -> Handle: ...
     def call_at(self, when: float, callback: Callable[..., object], /, *args: Any) -> TimerHandle: ...
     def run_handle(self, handle: Handle, /) -> None: ...
     def in_own_thread(self) -> bool: ...
@@ -51,12 +49,13 @@ class Fuse:
     fuse; `a & b` when all have burned, its value the tuple of theirs.
     """
 
+    _error_seen = True  # also of one that was never finished
+
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
         self._state = BURNING
         self._value: Any = None
         self._error: BaseException | None = None
-        self._error_seen = True
         self._time: float | None = None
         self._by_time = False
         self._timer: TimerHandle | None = None
@@ -212,7 +211,9 @@ class Fuse:
     def _check_burning(self, method: str) -> None:
         self._fate._check_owner(f"Fuse.{method}")
         if self._state != BURNING:
-            raise FuseOverError(f"{self!r} is over: it cannot {method} a second time; make another with fate.get_fuse()")
+            raise FuseOverError(
+                f"{self!r} is over: it cannot {method} a second time; make another with fate.get_fuse()"
+            )
 
     def _finish(self, state: str) -> None:
         self._state = state
@@ -271,7 +272,9 @@ class Fuse:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if not self._fate.in_own_thread():
-            raise ForeignFuseError(f"{self!r} belongs to {self._fate!r}, which does not run here: await it in a task of its own loop")
+            raise ForeignFuseError(
+                f"{self!r} belongs to {self._fate!r}, which does not run here: await it in a task of its own loop"
+            )
         if self._state == BURNING:
             future = self._fate.create_future()
 
@@ -311,7 +314,9 @@ class Fuse:
     def _check_handler(self, handler: Callable[..., object], method: str) -> None:
         self._fate._check_owner(f"Fuse.{method}")
         if not callable(handler):
-            raise FuseHandlerError(f"Fuse.{method}() takes something to call, not {handler!r}: pass the function itself, without ()")
+            raise FuseHandlerError(
+                f"Fuse.{method}() takes something to call, not {handler!r}: pass the function itself, without ()"
+            )
         if inspect.iscoroutinefunction(handler):
             raise FuseHandlerError(
                 f"Fuse.{method}() takes a plain function, and {handler!r} is a coroutine function: "
@@ -344,7 +349,9 @@ class _Compound(Fuse):
     def __init__(self, fate: Fate, parts: list[Fuse]) -> None:
         for part in parts:
             if part._fate is not fate:
-                raise ForeignFuseError(f"{part!r} belongs to another Fate, {part._fate!r}: only fuses of one Fate combine")
+                raise ForeignFuseError(
+                    f"{part!r} belongs to another Fate, {part._fate!r}: only fuses of one Fate combine"
+                )
         fate._check_owner("a compound fuse")
         super().__init__(fate)
         self.parts = tuple(parts)
@@ -416,7 +423,11 @@ def check_seconds(seconds: float, what: str) -> None:
     """Raise FuseTimeError unless `seconds` is a finite number. `what` names it in the message."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise FuseTimeError(f"{what} is a number of seconds, not {seconds!r}")
-    if not math.isfinite(seconds):
+    try:
+        finite = math.isfinite(seconds)
+    except OverflowError as error:
+        raise FuseTimeError(f"{what} must be finite, and no float holds so large an integer") from error
+    if not finite:
         raise FuseTimeError(f"{what} must be finite, not {seconds!r}; a fuse burned by hand is fate.get_fuse()")
 
 

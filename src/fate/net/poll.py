@@ -35,6 +35,16 @@ class Watch:
         self.writer = None
 
 
+def watchers(poll: Any, fd: int) -> tuple[Handle | None, Handle | None]:
+    """Who waits for `fd` with `poll`: reader and writer."""
+    try:
+        key = poll.get_key(fd)
+    except KeyError:
+        return None, None
+    reader, writer = key.data
+    return reader, writer
+
+
 class EpollPoll(Poll):
     """Waits by epoll. Descriptors are integers; errors of the kernel come out as OSError."""
 
