@@ -128,6 +128,8 @@ def test_the_echo_server_of_the_readme(start: Start, tmp_path: Path) -> None:
         for _ in range(3):
             connection.sendall(b"BOOM!\n")
             assert connection.recv(100) == b"BOOM!\n"
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""  # the server has done with it
     assert program.end(signal.SIGINT).err.rstrip().endswith("KeyboardInterrupt")
 
 
