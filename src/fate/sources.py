@@ -111,7 +111,9 @@ def _ready(add: Callable[..., object], fd: int, shared: Shared, source: Any) -> 
     try:
         add(fd, shared.burn)
     except PermissionError as error:
-        raise SourceError(error.errno, f"cannot wait for {source!r}: a regular file is always ready, just read or write it") from error
+        raise SourceError(
+            error.errno, f"cannot wait for {source!r}: a regular file is always ready, just read or write it"
+        ) from error
     except OSError as error:
         raise source_error(error, f"wait for {source!r}") from error
     except RuntimeError as error:
@@ -125,7 +127,9 @@ def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
         try:
             fate.add_signal_handler(number, shared.burn)
         except (RuntimeError, ValueError, TypeError) as error:
-            hint = "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
+            hint = (
+                "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
+            )
             raise SourceError(0, f"cannot wait for signal {number!r}: {error}{hint}") from error
         return lambda: fate.remove_signal_handler(number)
 

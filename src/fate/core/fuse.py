@@ -33,9 +33,7 @@ class Fate(Protocol):
     _fuses: MutableMapping[Fuse, None]
 
     def time(self) -> float: ...
-    def call_soon(
-        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
-    ) -> Handle: ...
+    def call_soon(self, callback: Callable[..., object], /, *args: Any, context: Context | None = None) -> Handle: ...
     def call_at(self, when: float, callback: Callable[..., object], /, *args: Any) -> TimerHandle: ...
     def run_handle(self, handle: Handle, /) -> None: ...
     def in_own_thread(self) -> bool: ...
@@ -221,7 +219,9 @@ class Fuse:
     def _check_burning(self, method: str) -> None:
         self._fate._check_owner(f"Fuse.{method}")
         if self._state != BURNING:
-            raise FuseOverError(f"{self!r} is over: it cannot {method} a second time; make another with fate.get_fuse()")
+            raise FuseOverError(
+                f"{self!r} is over: it cannot {method} a second time; make another with fate.get_fuse()"
+            )
 
     def _finish(self, state: str) -> None:
         self._state = state
@@ -280,7 +280,9 @@ class Fuse:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if not self._fate.in_own_thread():
-            raise ForeignFuseError(f"{self!r} belongs to {self._fate!r}, which does not run here: await it in a task of its own loop")
+            raise ForeignFuseError(
+                f"{self!r} belongs to {self._fate!r}, which does not run here: await it in a task of its own loop"
+            )
         if self._state == BURNING:
             future = self._fate.create_future()
 
@@ -320,7 +322,9 @@ class Fuse:
     def _check_handler(self, handler: Callable[..., object], method: str) -> None:
         self._fate._check_owner(f"Fuse.{method}")
         if not callable(handler):
-            raise FuseHandlerError(f"Fuse.{method}() takes something to call, not {handler!r}: pass the function itself, without ()")
+            raise FuseHandlerError(
+                f"Fuse.{method}() takes something to call, not {handler!r}: pass the function itself, without ()"
+            )
         if inspect.iscoroutinefunction(handler):
             raise FuseHandlerError(
                 f"Fuse.{method}() takes a plain function, and {handler!r} is a coroutine function: "
@@ -353,7 +357,9 @@ class _Compound(Fuse):
     def __init__(self, fate: Fate, parts: list[Fuse]) -> None:
         for part in parts:
             if part._fate is not fate:
-                raise ForeignFuseError(f"{part!r} belongs to another Fate, {part._fate!r}: only fuses of one Fate combine")
+                raise ForeignFuseError(
+                    f"{part!r} belongs to another Fate, {part._fate!r}: only fuses of one Fate combine"
+                )
         fate._check_owner("a compound fuse")
         super().__init__(fate)
         self.parts = tuple(parts)
