@@ -34,7 +34,7 @@ def test_a_name_that_is_not_known_is_said_to_be_unknown(loop: fate.Fate, monkeyp
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    with pytest.raises(SourceError, match="Name or service not known$"):
+    with pytest.raises(SourceError, match=r"Name or service not known$"):
         loop.get_packet_fuse((NO_NAME, 0))
 
 

@@ -22,7 +22,6 @@ written for those catch it. A message says what, where, why, and what to do.
 from __future__ import annotations
 
 import errno
-import os
 
 
 class FateError(Exception):
@@ -90,7 +89,7 @@ class ProgramError(FateError):
 def source_error(error: OSError, what: str) -> SourceError:
     """The typed form of `error`, which happened while Fate wanted to do `what` ("listen at ('127.0.0.1', 80)")."""
     number = error.errno if error.errno is not None else 0
-    reason = error.strerror or (os.strerror(number) if number else str(error))  # look-ups have numbers of their own
+    reason = error.strerror or str(error)
     if number == errno.EADDRINUSE:
         return AddressInUseError(number, f"cannot {what}: {reason}; choose another port, or 0 for any free one")
     if number in (errno.EMFILE, errno.ENFILE):

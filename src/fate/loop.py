@@ -37,7 +37,8 @@ CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter 
 STDLIB_NAMES = {
     asyncio.SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
-        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self", "_check_callback", "_check_closed", "_check_running",
+        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self", "_check_callback",
+        "_check_closed", "_check_running",
         "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
     ],
     selector_events: ["_SelectorSocketTransport"],
@@ -75,7 +76,9 @@ class SlowCallbacks:
         took = self.fate.time() - self.running.pop()[1]
         self.fate._current_handle = self.running[-1][0] if self.running else None
         if took >= self.fate.slow_callback_duration:
-            base_events.logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
+            base_events.logger.warning(  # type: ignore[attr-defined]
+                "Executing %s took %.3f seconds", _describe(handle), took
+            )
         if self.inner is not None:
             self.inner.after(handle)
 

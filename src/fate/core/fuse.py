@@ -51,7 +51,7 @@ class Fuse:
     their values.
     """
 
-    _error_seen = True  # also of a fuse that could not be made
+    _error_seen = True  # also of one that was never finished
 
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
@@ -148,7 +148,7 @@ class Fuse:
 
     @property
     def value(self) -> Any:
-        """What it burned with; None before that, and for one that was cancelled. A fuse that failed raises its error."""
+        """What it burned with; None before that, and if it was cancelled. A fuse that failed raises its error."""
         if self._error is not None:
             self._error_seen = True
             raise self._error

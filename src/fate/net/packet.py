@@ -23,27 +23,28 @@ Match = bytes | re.Pattern[bytes] | Callable[[bytes], object]
 LONGEST_LINE = 65536  # bytes; a connection that sends a longer one is closed
 LARGEST_DATAGRAM = 65536
 BACKLOG = 128
-LAST_PORT = 65535
 
 
 class Packet(NamedTuple):
-    """What a packet fuse burned with.
-
-    data: the datagram, or the line without its ending.
-    sender: the socket address it came from, `(host, port)` for IPv4.
-    """
+    """What a packet fuse burned with: the bytes, and who sent them (a socket address)."""
 
     data: bytes
     sender: Any
 
 
 class PacketFuse(Fuse):
-    """A fuse that burns when a matching packet arrives; its value is the `Packet`. Made by `fate.get_packet_fuse`.
+    """Burns when a matching datagram or line arrives; its value is the `Packet`.
 
-    It listens at `address` until it is over, and then closes what it has opened; a socket that it was given stays
-    open. Packets that do not match are dropped. On TCP, `prefix` burns it as soon as a line begins so, without
-    waiting for the line's end, and the packet's data is the prefix itself. A match function that raises counts as no
-    match and is reported to the loop's exception handler.
+    source: where to listen: `(host, port)`, IPv4 or IPv6, port 0 for any free one; or a socket: a bound UDP socket, a
+        listening TCP socket, or a connected one.
+    match: the whole datagram or line as bytes, a compiled bytes pattern that must match all of it, or a function of
+        it; None: any packet.
+    prefix: instead of `match`, how the datagram or line begins. On TCP it burns as soon as a line begins so, without
+        waiting for its end, and the packet's data is the prefix itself.
+    protocol: "udp" or "tcp" where `source` is an address.
+    `address` is where it listens. Raises AddressInUseError, OutOfDescriptorsError or another SourceError if it
+    cannot, TypeError or ValueError for arguments that make no sense. A function that raises counts as no match and
+    is reported to the loop's exception handler.
     """
 
     def __init__(
@@ -208,8 +209,8 @@ def _open(source: Any, protocol: str) -> socket.socket:
         raise ValueError(f"protocol is 'udp' or 'tcp', not {protocol!r}")
     if not (isinstance(source, tuple) and len(source) >= 2 and isinstance(source[1], int)):
         raise TypeError(f"a packet fuse listens at (host, port) or on a socket, not {source!r}")
-    if not 0 <= source[1] <= LAST_PORT:  # getaddrinfo would drop the upper bits without a word
-        raise ValueError(f"a port is a number from 0 to {LAST_PORT}, not {source[1]}")
+    if not 0 <= source[1] <= 65535:  # getaddrinfo would drop the upper bits without a word
+        raise ValueError(f"a port is a number from 0 to 65535, not {source[1]}")
     what = f"listen for {protocol} packets at {source!r}"
     try:
         found = socket.getaddrinfo(source[0] or None, source[1], type=kinds[protocol], flags=socket.AI_PASSIVE)
