@@ -130,7 +130,7 @@ async def evening(people: int) -> tuple[float, list[str], bool]:
         async with asyncio.timeout(PATIENCE):
             opened = await tavern.stdout.readline()
             if b"open at" not in opened:
-                raise ConnectionError("the chat server does not start")
+                raise ConnectionError(f"the chat server does not start; its exit code is {await tavern.wait()}")
             port = int(opened.rpartition(b":")[2])
             gathered = asyncio.Barrier(people)
             guests = await asyncio.gather(*(guest(name, port, people, gathered) for name in names))
@@ -152,8 +152,8 @@ def tavern(people: int) -> bool:
         took, heard, well = fate.run(evening(people))
     except OSError as error:  # TimeoutError and ConnectionError are among them
         return verdict(False, f"{type(error).__name__}: {error}")
-    sample = [heard[i * len(heard) // 4].rstrip() for i in range(4)]
-    say("\n".join(f"   {line}" for line in [*sample, f"... and {len(heard) - 4:,} lines more"]))
+    sample = [line.rstrip() for line in heard if line.startswith(REGULARS)][:: len(SAYINGS) + 1]
+    say("\n".join(f"   {line}" for line in [*sample, f"... and {len(heard) - len(sample):,} lines more"]))
     say(f"   {people} people, {len(heard):,} lines said, {people * len(heard):,} delivered in {took:.2f} s")
     return verdict(well, "everyone heard every line, all in the same order; Ctrl-C closed the tavern")
 
@@ -167,9 +167,7 @@ def main() -> int:
     say()
     well = all([mad_hatter(), gunpowder_plot(), tavern(people)])
     if well:
-        say(
-            f"{colour('All went well.', GREEN)} Read on in docs/tutorial/index.md, or try it: the programs are in examples/."
-        )
+        say(f"{colour('All went well.', GREEN)} Next: the programs in examples/, and docs/tutorial/index.md.")
     else:
         say(colour("Something went wrong, see above.", RED))
     return 0 if well else 1
