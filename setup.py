@@ -27,8 +27,7 @@ def compiled_modules() -> list[Path]:
     """Every module that has a `.pxd`, the `.pyx` in place of its uncompiled twin."""
     pyx = {path.with_suffix("") for path in SOURCE.rglob("*.pyx")}
     return sorted(
-        path.with_suffix(".pyx" if path.with_suffix("") in pyx else ".py")
-        for path in SOURCE.rglob("*.pxd")
+        path.with_suffix(".pyx" if path.with_suffix("") in pyx else ".py") for path in SOURCE.rglob("*.pxd")
         if path.name != "__init__.pxd"
     )
 

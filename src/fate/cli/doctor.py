@@ -246,8 +246,7 @@ RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
 def _page(report: Report) -> Iterator[str]:
     """Draws the report for a person, a fact a line."""
     number = sum(report.modules.values())
-    compiled = "compiled" if report.compiled else "not compiled"
-    yield f"fate      {report.fate}, {compiled} ({number} of {len(report.modules)} modules)"
+    yield f"fate      {report.fate}, {'compiled' if report.compiled else 'not compiled'} ({number} of {len(report.modules)} modules)"
     yield f"python    {report.python}, {report.executable}"
     yield f"system    {report.platform}, kernel {report.kernel}"
     yield f"poll      {report.poll}"

@@ -1,11 +1,11 @@
 """The timers: a hierarchical wheel (Varghese and Lauck, 1987; the same shape as in tokio's and Linux's).
 
 Time is cut into ticks of about a quarter of a millisecond. A timer due in this tick or earlier is *near*; any other
-lies in one of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the
-present one, so a slot of level n spans 64**n ticks. Adding and removing take constant time and `remove` frees at
-once. When time reaches a coarse slot, its timers are filed again, closer. Near timers are kept sorted by their exact
-time, so a timer fires neither early nor out of order: the ticks only bound how much there is to sort. Each fires at
-its own nanosecond, but those of a crowded tick (over 60,000 timers a second) share one wake-up at its end.
+lies in one of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the present one, so
+a slot of level n spans 64**n ticks. Adding and removing take constant time and `remove` frees at once. When time
+reaches a coarse slot, its timers are filed again, closer. Near timers are kept sorted by their exact time, so a
+timer fires neither early nor out of order: the ticks only bound how much there is to sort. Each fires at its own
+nanosecond, but those of a crowded tick (over 60,000 timers a second) share one wake-up at its end.
 
 Here lives order in time. What a timer calls, and the clock, live in `handle` and `engine`.
 """
