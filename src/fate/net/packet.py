@@ -26,7 +26,11 @@ BACKLOG = 128
 
 
 class Packet(NamedTuple):
-    """What a packet fuse burned with: the bytes, and who sent them (a socket address)."""
+    """What a packet fuse burned with.
+
+    data: the datagram, or the line without its ending.
+    sender: the socket address it came from, `(host, port)` for IPv4.
+    """
 
     data: bytes
     sender: Any
@@ -209,8 +213,6 @@ def _open(source: Any, protocol: str) -> socket.socket:
         raise ValueError(f"protocol is 'udp' or 'tcp', not {protocol!r}")
     if not (isinstance(source, tuple) and len(source) >= 2 and isinstance(source[1], int)):
         raise TypeError(f"a packet fuse listens at (host, port) or on a socket, not {source!r}")
-    if not 0 <= source[1] <= 65535:  # getaddrinfo would drop the upper bits without a word
-        raise ValueError(f"a port is a number from 0 to 65535, not {source[1]}")
     what = f"listen for {protocol} packets at {source!r}"
     try:
         found = socket.getaddrinfo(source[0] or None, source[1], type=kinds[protocol], flags=socket.AI_PASSIVE)
