@@ -21,10 +21,12 @@ def test_a_source_error_is_told_in_words_and_its_number_is_kept(loop: fate.Fate)
 
 
 def test_a_port_in_use_is_told_in_words_and_its_number_is_kept(loop: fate.Fate) -> None:
-    first = loop.get_packet_fuse(("127.0.0.1", 0))
-    with pytest.raises(fate.errors.AddressInUseError) as caught:
-        loop.get_packet_fuse(first.address)
-    assert str(caught.value).startswith(f"cannot listen for udp packets at {first.address!r}: Address already in use; ")
+    with socket.socket(type=socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        address = other.getsockname()
+        with pytest.raises(fate.errors.AddressInUseError) as caught:
+            loop.get_packet_fuse(address)
+    assert str(caught.value).startswith(f"cannot listen for udp packets at {address!r}: Address already in use; ")
     assert caught.value.errno is not None
     assert caught.value.errno > 0
 
