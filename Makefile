@@ -24,13 +24,15 @@ $(VENV)/made: $(SOURCES)
 	@if [ "$$(cat $(VENV)/made 2>/dev/null)" != "$(BUILD)" ]; then rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo 'Fate needs Python 3.11 or later: make PYTHON=python3.11 ...'; exit 1)
 	@rm -rf build/lib* build/bdist*
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.'
+	@echo 'Setting up $(VENV): half a minute or so.'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
 	@$(BIN)/python -c 'import fate; print("Fate is", "compiled" if fate.compiled else "not compiled: it runs as plain Python, slower")'
 	@echo '$(BUILD)' > $@
 
+# Only what the extra asks for: `pip install '.[test]'` would compile Fate a second time.
 $(VENV)/made-%: $(VENV)/made
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[$*]'
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["$*"], sep="\n")' > $(VENV)/$*.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/$*.txt
 	@touch $@
 
 install: $(VENV)/made

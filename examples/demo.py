@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +21,14 @@ from pathlib import Path
 import fate
 
 HERE = Path(__file__).parent
-LINES = 5  # that everyone in the tavern says
+REGULARS = ("Alice", "Hatter", "MarchHare", "Dormouse", "BenEills")
+SAYINGS = (  # everyone in the tavern says all of them
+    "No room! No room!",
+    "Have some wine.",
+    "Why is a raven like a writing-desk?",
+    "Twinkle, twinkle, little bat!",
+    "It is always tea-time.",
+)
 PATIENCE = 15  # seconds for the tavern, before we call it broken
 
 COLOURED = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
@@ -46,6 +54,10 @@ def verdict(well: bool, text: str) -> bool:
     return well
 
 
+def show(seconds: float, text: str) -> None:
+    say(f"   {colour(f'{seconds:5.2f} s', DIM)}  {text}")
+
+
 def play(file: str) -> tuple[int, list[tuple[float, str]]]:
     """Run an example and show what it prints, and when; returns its exit code and the lines with their seconds."""
     began = time.perf_counter()
@@ -55,16 +67,24 @@ def play(file: str) -> tuple[int, list[tuple[float, str]]]:
         assert program.stdout is not None
         for line in program.stdout:
             lines.append((time.perf_counter() - began, line.rstrip()))
-            text = colour(lines[-1][1], RED) if "oom!" in line.lower() else lines[-1][1]
-            say(f"   {colour(f'{lines[-1][0]:5.2f} s', DIM)}  {text}")
+            show(lines[-1][0], colour(lines[-1][1], RED) if "oom!" in line.lower() else lines[-1][1])
+    show(time.perf_counter() - began, colour("the program ends", DIM))
     return program.returncode, lines
 
 
+def processor_time() -> float:
+    """Seconds that the processor has worked for the programs played so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def mad_hatter() -> bool:
-    title(1, "The Mad Hatter", "lights a firecracker, hands it to Ben, and the fuse burns on.", "mad_hatter.py")
+    title(1, "The Mad Hatter", "lights a firecracker and hands it to Ben while the fuse burns.", "mad_hatter.py")
+    began, busy = time.perf_counter(), processor_time()
     code, lines = play("mad_hatter.py")
+    took, busy = time.perf_counter() - began, processor_time() - busy
     well = code == 0 and [text for _, text in lines] == ["BOOM! Firecracker exploded in the unlucky hands of Ben Eills"]
-    return verdict(well, "it slept while the fuse burned: no polling, no thread")
+    return verdict(well, f"of {took:.1f} s the processor worked for {busy:.2f} s; Fate sleeps while a fuse burns")
 
 
 def gunpowder_plot() -> bool:
@@ -82,9 +102,9 @@ async def guest(name: str, port: int, people: int, gathered: asyncio.Barrier) ->
         pass
     await gathered.wait()
     began = time.perf_counter()
-    writer.write("".join(f"{number}\n" for number in range(LINES)).encode())
+    writer.write("".join(f"{saying}\n" for saying in SAYINGS).encode())
     heard: list[str] = []
-    while len(heard) < people * LINES:
+    while len(heard) < people * len(SAYINGS):
         line = await reader.readline()
         if not line:
             raise ConnectionError(f"{name} was cut off after {len(heard)} lines")
@@ -96,8 +116,12 @@ async def guest(name: str, port: int, people: int, gathered: asyncio.Barrier) ->
     return began, ended, heard
 
 
-async def evening(people: int) -> tuple[float, bool]:
-    """Open the tavern and fill it; returns the seconds the talk took, and whether all heard all in one order."""
+async def evening(people: int) -> tuple[float, list[str], bool]:
+    """Open the tavern and fill it.
+
+    Returns the seconds the talk took, what the first guest heard, and whether all heard all in one order.
+    """
+    names = [REGULARS[i] if i < len(REGULARS) else f"guest{i}" for i in range(people)]
     tavern = await asyncio.create_subprocess_exec(
         sys.executable, "-u", str(HERE / "chat.py"), "--port", "0", stdout=asyncio.subprocess.PIPE
     )
@@ -106,10 +130,10 @@ async def evening(people: int) -> tuple[float, bool]:
         async with asyncio.timeout(PATIENCE):
             opened = await tavern.stdout.readline()
             if b"open at" not in opened:
-                raise ConnectionError("the chat server does not start")
+                raise ConnectionError(f"the chat server does not start; its exit code is {await tavern.wait()}")
             port = int(opened.rpartition(b":")[2])
             gathered = asyncio.Barrier(people)
-            guests = await asyncio.gather(*(guest(f"guest{i}", port, people, gathered) for i in range(people)))
+            guests = await asyncio.gather(*(guest(name, port, people, gathered) for name in names))
             tavern.send_signal(signal.SIGINT)
             code = await tavern.wait()
     finally:
@@ -118,18 +142,19 @@ async def evening(people: int) -> tuple[float, bool]:
             await tavern.wait()
     took = max(ended for _, ended, _ in guests) - min(began for began, _, _ in guests)
     heard = guests[0][2]
-    said = {f"guest{i}: {number}\n" for i in range(people) for number in range(LINES)}
-    return took, code == 0 and set(heard) == said and all(lines == heard for _, _, lines in guests)
+    said = sorted(f"{name}: {saying}\n" for name in names for saying in SAYINGS)
+    return took, heard, code == 0 and sorted(heard) == said and all(lines == heard for _, _, lines in guests)
 
 
 def tavern(people: int) -> bool:
     title(3, "The tavern", f"A chat server, and {people} people who all talk at once.", "chat.py")
     try:
-        took, well = fate.run(evening(people))
+        took, heard, well = fate.run(evening(people))
     except OSError as error:  # TimeoutError and ConnectionError are among them
         return verdict(False, f"{type(error).__name__}: {error}")
-    delivered = people * people * LINES
-    say(f"   {people} people, {people * LINES:,} lines said, {delivered:,} delivered in {took:.2f} s")
+    sample = [line.rstrip() for line in heard if line.startswith(REGULARS)][:: len(SAYINGS) + 1]
+    say("\n".join(f"   {line}" for line in [*sample, f"... and {len(heard) - len(sample):,} lines more"]))
+    say(f"   {people} people, {len(heard):,} lines said, {people * len(heard):,} delivered in {took:.2f} s")
     return verdict(well, "everyone heard every line, all in the same order; Ctrl-C closed the tavern")
 
 
@@ -138,10 +163,13 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=200, help="in the tavern (200)")
     people: int = parser.parse_args().people
     how = "compiled" if fate.compiled else "not compiled"
-    say(f"Fate {fate.__version__}, {how}, on Python {sys.version.split()[0]}")
+    say(f"Fate {fate.__version__}, {how}, on Python {sys.version.split()[0]}. The times are seconds since each start.")
     say()
     well = all([mad_hatter(), gunpowder_plot(), tavern(people)])
-    say(colour("All went well.", GREEN) if well else colour("Something went wrong, see above.", RED))
+    if well:
+        say(f"{colour('All went well.', GREEN)} Next: the programs in examples/, and docs/tutorial/index.md.")
+    else:
+        say(colour("Something went wrong, see above.", RED))
     return 0 if well else 1
 
 

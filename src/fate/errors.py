@@ -6,7 +6,7 @@
     │   ├── LoopRunningError              it runs already, or another loop runs in this thread
     │   └── WrongThreadError              it belongs to another thread
     ├── FuseError                         a fuse was used wrongly
-    │   ├── FuseTimeError (ValueError)    its time is negative, NaN, infinite, or it has none
+    │   ├── FuseTimeError (ValueError)    its delay is negative, or its time not a finite number
     │   ├── FuseHandlerError (TypeError)  its handler cannot be called, or there is none
     │   ├── FuseOverError (RuntimeError)  it has burned, failed or been cancelled already
     │   └── ForeignFuseError (ValueError) it belongs to another Fate
@@ -29,55 +29,61 @@ class FateError(Exception):
 
 
 class LoopError(FateError, RuntimeError):
-    """The loop was asked for something it cannot do now."""
+    """The loop was asked for something it cannot do now. Its kinds tell why."""
 
 
 class LoopClosedError(LoopError):
-    """The loop has been closed."""
+    """The loop has been closed, and a closed loop does not open again: make another."""
 
 
 class LoopRunningError(LoopError):
-    """The loop runs already, or another loop runs in this thread."""
+    """The loop runs already, or another loop runs in this thread: await instead of running a second time."""
 
 
 class WrongThreadError(LoopError):
-    """The loop belongs to another thread."""
+    """The loop runs in another thread: hand the call to it with `fate.call_soon_threadsafe`."""
 
 
 class FuseError(FateError):
-    """A fuse was used wrongly."""
+    """A fuse was used wrongly. Its kinds tell how."""
 
 
 class FuseTimeError(FuseError, ValueError):
-    """A fuse's time is negative, NaN or infinite, or the fuse has none."""
+    """A fuse's delay is negative, or its time is not a finite number."""
 
 
 class FuseHandlerError(FuseError, TypeError):
-    """A fuse's handler cannot be called, or there is none."""
+    """A handler is not a plain function or other callable, or there is none to call."""
 
 
 class FuseOverError(FuseError, RuntimeError):
-    """A fuse has burned, failed or been cancelled already."""
+    """A fuse has burned, failed or been cancelled already: it is a one-shot event, get another."""
 
 
 class ForeignFuseError(FuseError, ValueError):
-    """A fuse belongs to another Fate."""
+    """A fuse was combined with one of another Fate, or awaited where another loop runs."""
 
 
 class SourceError(FateError, OSError):
-    """What a fuse or a loop waits for cannot be had. `errno` is the operating system's."""
+    """What a fuse or a loop waits for cannot be had.
+
+    `errno` is the operating system's number for the reason, 0 where the reason is not the operating system's.
+    """
+
+    def __str__(self) -> str:
+        return str(self.strerror)  # it tells the reason in words; "[Errno 0]" before it would tell nothing
 
 
 class AddressInUseError(SourceError):
-    """Somebody else listens at the address."""
+    """Somebody else listens at the address (EADDRINUSE)."""
 
 
 class OutOfDescriptorsError(SourceError):
-    """The process (EMFILE) or the system (ENFILE) has no descriptor left."""
+    """The process (EMFILE) or the system (ENFILE) has no file descriptor left; `fate doctor` shows the limits."""
 
 
 class ProgramError(FateError):
-    """`fate run` cannot start the program."""
+    """`fate run` cannot start the program. The command line says why and ends with the exit code 2."""
 
 
 def source_error(error: OSError, what: str) -> SourceError:

@@ -15,8 +15,7 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import coroutines, events, format_helpers, selector_events
-from asyncio.log import logger
+from asyncio import base_events, coroutines, events, format_helpers, selector_events
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,7 +77,9 @@ class SlowCallbacks:
         took = self.fate.time() - self.running.pop()[1]
         self.fate._current_handle = self.running[-1][0] if self.running else None
         if took >= self.fate.slow_callback_duration:
-            logger.warning("Executing %s took %.3f seconds", _describe(handle), took)
+            base_events.logger.warning(  # type: ignore[attr-defined]
+                "Executing %s took %.3f seconds", _describe(handle), took
+            )
         if self.inner is not None:
             self.inner.after(handle)
 
@@ -90,11 +91,11 @@ def _describe(handle: Handle) -> str:
 
 
 class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its handles are not asyncio.Handle
-    """The event manager: one object, one thread; an asyncio event loop, and the article's Fate.
+    """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
-    selector: any `selectors.BaseSelector` to wait with; by default epoll where there is one (Linux), without a
-        selector between.
-    Raises OutOfDescriptorsError when the process has no descriptors left for it.
+    selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
+        `selectors.DefaultSelector` elsewhere.
+    Raises OutOfDescriptorsError when the process has no file descriptors left for it.
     """
 
     slow_callback_duration: float
@@ -212,15 +213,17 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         self.call_exception_handler({"message": message, "exception": error})
 
     def set_instrument(self, instrument: Instrument | None) -> None:
-        """Have `instrument` told of every handle before and after it runs; None: nobody.
+        """Have `instrument.before(handle)` and `instrument.after(handle)` called around every callback.
 
+        instrument: a `Recorder`, or an object of your own; None: nobody watches. It takes the place of the one before.
+            One that raises is reported to the exception handler and taken away.
         Raises WrongThreadError from a thread other than the one that runs the loop.
         """
         self._observer = instrument
         Engine.set_instrument(self, SlowCallbacks(self, instrument) if self._debug else instrument)
 
     def set_debug(self, enabled: bool) -> None:
-        """Switch asyncio's debug mode on or off."""
+        """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
         asyncio.SelectorEventLoop.set_debug(self, enabled)
         self.set_instrument(self._observer)
 
@@ -266,7 +269,10 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
     # -- running --------------------------------------------------------------------------------------------------
 
     def run_forever(self) -> None:
-        """Run until `stop()` is called."""
+        """Run until `stop()` or `shutdown()` is called.
+
+        Raises LoopRunningError if a loop runs in this thread, LoopClosedError after `close()`.
+        """
         self._check_closed()
         self._check_running()
         self._set_coroutine_origin_tracking(self._debug)
@@ -284,7 +290,10 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
             sys.set_asyncgen_hooks(*hooks)
 
     def close(self) -> None:
-        """Let go of everything. The loop must not be running; a second call does nothing."""
+        """Cancel all fuses and let go of every descriptor. A closed loop does not open again; closing it twice is fine.
+
+        Raises RuntimeError while the loop runs.
+        """
         if not self._closed and not self.is_running():
             for fuse in list(self._fuses):
                 fuse.cancel()
@@ -302,7 +311,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
 
     @property
     def fuses(self) -> list[Fuse]:
-        """The fuses that have not called their handlers yet, oldest first."""
+        """The fuses that are not done with: they burn still, or have burned and wait for a handler. Oldest first."""
         return list(self._fuses)
 
     def get_fuse(
@@ -314,16 +323,18 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         signal: int | None = None,
         process: Any = None,
     ) -> Fuse:
-        """A fuse that burns once: after `seconds` from now, or because of one thing in the world, or by hand.
+        """Light a fuse: it burns once, `seconds` from now, or because of one thing in the world, or by hand.
 
-        seconds: a finite number, not negative; 0 means the next turn.
-        readable, writable: a descriptor, or anything with `fileno()`. The fuse's value is what was given.
-        signal: a signal's number, such as `signal.SIGHUP`; main thread only. The value is the number.
-        process: a child's process id, a `subprocess.Popen`, or an `asyncio.subprocess.Process`. The value is its exit
-            code, negative for the signal that killed it.
-        Nothing: the fuse burns by hand, `fuse.burn(value)`.
-        Raises FuseTimeError, SourceError, WrongThreadError, LoopClosedError; TypeError for more than one of them:
-        make two fuses and combine them with `|` or `&`.
+        seconds: from now, a finite number, not negative; 0 means the next turn. Its value is None.
+        readable, writable: a file descriptor, or anything with `fileno()`. Its value is what was given.
+        signal: a signal's number, such as `signal.SIGHUP`; main thread only. Its value is the number.
+        process: a child's process id, a `subprocess.Popen`, or an `asyncio.subprocess.Process`. Its value is the exit
+            code, negative for the signal that killed it; None for a process that is not a child of this one.
+        Give none of them, and it burns by hand: `fuse.burn(value)`.
+
+        Raises FuseTimeError for a delay that makes no sense, SourceError for what cannot be waited for, TypeError for
+        more than one thing (make a fuse for each and combine them with `|` or `&`), WrongThreadError from a thread
+        other than the loop's, LoopClosedError after `close()`.
         """
         self._check_owner("Fate.get_fuse")
         wanted = {"readable": readable, "writable": writable, "signal": signal, "process": process}
@@ -349,19 +360,32 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         prefix: bytes | None = None,
         protocol: str = "udp",
     ) -> PacketFuse:
-        """A fuse that burns when a matching packet arrives: see `fate.net.packet.PacketFuse`."""
+        """Light a fuse that burns when a matching packet arrives: a UDP datagram, or a line on a TCP connection.
+
+        address: where to listen: `(host, port)`, port 0 for any free one, which is then in `fuse.address`; or a
+            socket: a bound UDP socket, a listening TCP socket, or a connected one.
+        match: what matches: bytes for the whole packet, a compiled bytes pattern that must match all of it, or a
+            function of it; None: any packet.
+        prefix: instead of `match`, how the packet begins.
+        protocol: "udp" or "tcp", where `address` is not a socket.
+        Returns the fuse; its value will be the `Packet`. It listens until it is over: `cancel()` it when you give up.
+
+        Raises AddressInUseError, OutOfDescriptorsError or another SourceError if it cannot listen, TypeError or
+        ValueError for arguments that make no sense, WrongThreadError, LoopClosedError.
+        """
         from fate.net.packet import PacketFuse
 
         self._check_owner("Fate.get_packet_fuse")
         return PacketFuse(self, address, match, prefix=prefix, protocol=protocol)
 
     def check_fuses(self) -> None:
-        """Call the handlers of the fuses that have burned, oldest first; do not wait."""
+        """Call the handlers of the fuses that have burned, oldest first, without waiting for any. `run()` does it all
+        for you; this is for programs that have a main loop of their own."""
         self._check_owner("Fate.check_fuses")
         check_due(self._fuses)
 
     def run(self) -> None:
-        """Handle events until `shutdown()` is called; return at once if it was called before.
+        """Handle events until `shutdown()` is called; return at once if it was called before. It may be run again.
 
         Raises LoopRunningError if a loop runs in this thread, LoopClosedError after `close()`.
         """
@@ -403,14 +427,18 @@ def _run_foreign(handle: asyncio.Handle) -> None:
 
 
 def new_event_loop() -> Fate:
-    """A new Fate: what to give wherever asyncio takes a `loop_factory`."""
+    """Make a Fate. This is what to give wherever something takes a loop factory."""
     return Fate()
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
-    """Run a coroutine on a new Fate and return its result, as `asyncio.run` does.
+    """Run a coroutine on a new Fate, close the Fate, and return the coroutine's result, as `asyncio.run` does.
 
+    main: the coroutine. `asyncio.get_running_loop()` in it is the Fate.
+    debug: switch asyncio's debug mode on or off; None: as PYTHONASYNCIODEBUG and `-X dev` say.
     Raises whatever the coroutine raises; LoopRunningError if a loop runs in this thread.
     """
+    if events._get_running_loop() is not None:
+        raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
     with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
         return runner.run(main)

@@ -12,11 +12,11 @@ from fate.loop import Fate
 
 
 class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
-    """asyncio's default policy, whose new event loops are Fates."""
+    """asyncio's default policy, whose new event loops are Fates: `asyncio.set_event_loop_policy` takes it."""
 
     _loop_factory = Fate
 
 
 def install() -> None:
-    """Make Fate the loop that `asyncio.run`, `asyncio.new_event_loop` and their kin use from now on."""
+    """Make Fate the loop of `asyncio.run` and `asyncio.new_event_loop` in this process, from now on."""
     asyncio.set_event_loop_policy(EventLoopPolicy())

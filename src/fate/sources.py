@@ -115,7 +115,7 @@ def _descriptor(source: Any) -> int:
     try:
         fd = source if isinstance(source, int) else source.fileno()
     except (AttributeError, ValueError, OSError) as error:
-        raise SourceError(0, f"cannot wait for {source!r}: it has no descriptor") from error
+        raise SourceError(0, f"cannot wait for {source!r}: it is no descriptor, and has none") from error
     if isinstance(fd, bool) or not isinstance(fd, int) or not 0 <= fd < INT_LIMIT:
         raise SourceError(0, f"cannot wait for {source!r}: its descriptor is {fd!r}; is it closed?")
     return fd
@@ -125,7 +125,9 @@ def _ready(add: Callable[..., object], fd: int, shared: Shared, source: Any) -> 
     try:
         add(fd, shared.burn)
     except PermissionError as error:
-        raise SourceError(error.errno, f"cannot wait for {source!r}: a regular file is always ready") from error
+        raise SourceError(
+            error.errno, f"cannot wait for {source!r}: a regular file is always ready, just read or write it"
+        ) from error
     except OSError as error:
         raise source_error(error, f"wait for {source!r}") from error
     except RuntimeError as error:

@@ -2,22 +2,28 @@
 
 A ```python block, and a file that a page includes whole, is a program: it is run as it stands, and what it prints is
 the ```text block right after it, where `...` stands for anything. A ```py block is part of a program: it has to
-compile. The servers among them have tests of their own, because they do not end by themselves.
+compile. The servers among them have tests of their own, because they do not end by themselves. A ```sh block is a list
+of commands: what they name has to be there.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import shlex
 import signal
 import socket
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+
+import fate
+from fate.cli.run import split
 
 from .conftest import DEADLINE, DOCS, PYTHON, ROOT, Program, Start
 
@@ -86,7 +92,7 @@ def test_it_does_what_the_page_says(name: str, started: dict[str, Program]) -> N
     assert (outcome.code, outcome.err) == (0, "")
     says = ENDING[name].prints
     assert says is not None, "the page does not say what the program prints"
-    assert re.fullmatch(".*".join(re.escape(part) for part in says.split("...")), outcome.out), outcome.out
+    assert re.fullmatch(".*".join(re.escape(part) for part in says.split("...")), outcome.out, re.DOTALL), outcome.out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -94,6 +100,48 @@ def test_parts_of_programs_compile(page: Path) -> None:
     for block in blocks(page):
         if block["kind"] == "py":
             compile(block["body"], str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def commands() -> Iterator[tuple[list[str], str | None]]:
+    """Each line of the shell blocks, in words, and what the page says it prints."""
+    for page in PAGES:
+        text = page.read_text()
+        for block in blocks(page):
+            if block["kind"] == "sh":
+                after = re.match(r"\s*```text\n(.*?)^```$", text[block.end() :], re.MULTILINE | re.DOTALL)
+                for line in block["body"].splitlines():
+                    yield shlex.split(line, comments=True), after[1] if after else None
+
+
+COMMANDS = [(words, prints) for words, prints in commands() if words]
+
+
+@pytest.mark.parametrize(("words", "prints"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
+def test_commands_are_there(words: list[str], prints: str | None, start: Start) -> None:
+    while "=" in words[0]:  # a variable
+        words = words[1:]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    match words:
+        case ["fate", *rest] if prints is not None:
+            assert start("-m", "fate", *rest).end().out == prints
+        case ["fate", "run", *line]:
+            assert split(line)[1] != []
+        case ["make", target]:
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        case ["pip", "install", what]:
+            assert what in (".", project["name"])
+        case ["uvicorn", *_]:
+            pass  # test_uvicorn runs it
+        case _:
+            raise AssertionError(f"nothing is known of the command {words}")
+
+
+def test_the_reference_has_every_public_name() -> None:
+    pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.md"))
+    documented = set(re.findall(r"^ *\.\. (?:auto\w+|data):: (\w+)", pages, re.MULTILINE))
+    elsewhere = {"FateError", "errors"}  # the page on errors is drawn from the module
+    assert set(fate.__all__) - documented == elsewhere
+    assert "automodule:: fate.errors" in pages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -128,6 +176,8 @@ def test_the_echo_server_of_the_readme(start: Start, tmp_path: Path) -> None:
         for _ in range(3):
             connection.sendall(b"BOOM!\n")
             assert connection.recv(100) == b"BOOM!\n"
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""  # the server has done with it
     assert program.end(signal.SIGINT).err.rstrip().endswith("KeyboardInterrupt")
 
 

@@ -43,10 +43,12 @@ class Fate(Protocol):
 
 
 class Fuse:
-    """A one-shot event of one Fate. Made by `fate.get_fuse`, not directly.
+    """A one-shot event: it burns once, and its handlers are called. Made by `fate.get_fuse`, not directly.
 
-    Fuses are awaitable (`value = await fuse`), and combine: `a | b` burns with the first of them, its value that
-    fuse; `a & b` when all have burned, its value the tuple of theirs.
+    A fuse is over when it has burned, failed or been cancelled. It can be awaited, by any number of tasks
+    (`value = await fuse`); a task that is cancelled meanwhile leaves the fuse burning. Fuses of one Fate combine:
+    `a | b` burns with the first of them, its value that fuse; `a & b` when all have burned, its value the tuple of
+    their values.
     """
 
     _error_seen = True  # also of one that was never finished
@@ -69,7 +71,7 @@ class Fuse:
     # -- time ---------------------------------------------------------------------------------------------------
 
     def set_time(self, time: float) -> None:
-        """Have it burn at `time`, in seconds on `fate.time()`'s clock; a time that has passed means now.
+        """Have it burn at `time` instead, in seconds on `fate.time()`'s clock; a time that has passed means now.
 
         Raises FuseTimeError if that is not a finite number, FuseOverError if it has called its handlers, failed or
         been cancelled.
@@ -96,9 +98,10 @@ class Fuse:
     # -- handlers -----------------------------------------------------------------------------------------------
 
     def set_handler(self, handler: Callable[..., object], *args: Any) -> None:
-        """Make `handler(*args)` the sole handler: the last call wins.
+        """Make `handler(*args)` the sole handler: the last call wins. `add_handler` keeps those that are there.
 
-        Raises FuseHandlerError if `handler` is not callable, or is a coroutine function.
+        Raises FuseHandlerError if `handler` is not callable or is a coroutine function, FuseOverError if the fuse has
+        failed or been cancelled and so will call nobody.
         """
         self._check_handler(handler, "set_handler")
         self._handlers.clear()
@@ -107,7 +110,8 @@ class Fuse:
     def add_handler(self, handler: Callable[..., object], *args: Any) -> None:
         """Call `handler(*args)` too when it burns; in the next turn if it has burned already.
 
-        Handlers are called in the order in which they were added. Raises FuseHandlerError as `set_handler` does.
+        Handlers are called in the order in which they were added, in the context they were added in. Raises what
+        `set_handler` raises.
         """
         self._check_handler(handler, "add_handler")
         self._add(handler, args)
@@ -129,7 +133,7 @@ class Fuse:
         return bool(self._handlers)
 
     def call_handler(self) -> None:
-        """Call the handlers now, burned or not, as the article's Fate does; the fuse is over then.
+        """Call the handlers now, burned or not; the fuse is over then. You need this only to drive fuses by hand.
 
         Errors of the handlers go to the loop's exception handler. Raises FuseHandlerError if there is none.
         """
@@ -144,7 +148,7 @@ class Fuse:
 
     @property
     def value(self) -> Any:
-        """What it burned with; None until then. A fuse that failed raises its error."""
+        """What it burned with; None before that, and if it was cancelled. A fuse that failed raises its error."""
         if self._error is not None:
             self._error_seen = True
             raise self._error
@@ -152,7 +156,7 @@ class Fuse:
 
     @property
     def error(self) -> BaseException | None:
-        """The error it failed with, or None."""
+        """The error it failed with; None if it has not failed."""
         self._error_seen = True
         return self._error
 
@@ -186,10 +190,11 @@ class Fuse:
             self._deliver_soon()
 
     def fail(self, error: BaseException) -> None:
-        """Give up: whoever awaits the fuse gets `error`, no handler is called.
+        """End it with `error`: whoever awaits the fuse gets the error, no handler is called.
 
-        An error that nobody ever looks at is reported to the loop's exception handler. Raises FuseOverError as
-        `burn` does, TypeError if `error` is not an exception.
+        error: an exception, or a class of exceptions. One that nobody ever looks at is reported to the loop's
+            exception handler.
+        Raises FuseOverError as `burn` does, TypeError if `error` is not an exception.
         """
         self._check_burning("fail")
         if isinstance(error, type) and issubclass(error, BaseException):
@@ -201,7 +206,10 @@ class Fuse:
         self._finish(FAILED)
 
     def cancel(self) -> bool:
-        """Put it out: no handler is called, whoever awaits it gets CancelledError. False if it was over before."""
+        """Put it out: no handler is called, and whoever awaits it gets CancelledError.
+
+        Returns whether there was anything to put out: False if it was over before.
+        """
         self._fate._check_owner("Fuse.cancel")
         if self._state != BURNING:
             return False
@@ -380,7 +388,8 @@ class _Compound(Fuse):
 
 
 class AnyFuse(_Compound):
-    """`a | b`: over with the first of its parts; its value is the part that burned."""
+    """`a | b`: burns with the first of its parts, and its value is that part. It fails with the first that fails, and
+    is cancelled when all of them are."""
 
     def is_burned(self) -> bool:
         return self._state == BURNED or (self._state == BURNING and any(part.is_burned() for part in self.parts))
@@ -400,7 +409,8 @@ class AnyFuse(_Compound):
 
 
 class AllFuse(_Compound):
-    """`a & b`: burns when all of its parts have; its value is the tuple of theirs, in order."""
+    """`a & b`: burns when all of its parts have, and its value is the tuple of their values, in order. It fails or is
+    cancelled with the first part that is."""
 
     def is_burned(self) -> bool:
         return self._state == BURNED or (self._state == BURNING and all(part.is_burned() for part in self.parts))

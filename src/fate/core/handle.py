@@ -43,7 +43,11 @@ class Owner:
 
 
 class Handle:
-    """One scheduled callback, as returned by `call_soon`, `call_later` and their kin."""
+    """One scheduled callback, as returned by `call_soon` and its kin.
+
+    Its `id` counts up from 1 in each Fate; its `cause` is the id of the callback that scheduled it, 0 for the world
+    outside.
+    """
 
     __slots__ = (
         "__weakref__", "_args", "_callback", "_cancelled", "_kind", "_loop", "_snapshot", "cause", "id",

@@ -14,7 +14,12 @@ from fate.core.handle import Handle
 
 
 class Record(NamedTuple):
-    """One handle that ran. `start` and `end` are nanoseconds on `time.monotonic_ns()`'s clock."""
+    """One callback that ran.
+
+    id, cause: its number, and the number of the callback that scheduled it; cause 0 means the world outside.
+    start, end: when it ran, in nanoseconds on `time.monotonic_ns()`'s clock.
+    what: the function's name, or "task" and the coroutine's.
+    """
 
     id: int
     cause: int
@@ -24,9 +29,11 @@ class Record(NamedTuple):
 
 
 class Recorder:
-    """Keeps the last `capacity` handles that ran.
+    """An instrument that keeps which callbacks ran last, when, and what caused them.
 
-    Switch on with `fate.set_instrument(Recorder())`.
+    capacity: how many to keep; the oldest makes room.
+    Switch it on with `fate.set_instrument(recorder)`. The loop's exception handler then gets the chain of causes of a
+    failure, as `context["causes"]`, a list of `Record`.
     """
 
     def __init__(self, capacity: int = 4096) -> None:

@@ -21,7 +21,11 @@ Match = bytes | re.Pattern[bytes] | Callable[[bytes], object]
 
 
 class Packet(NamedTuple):
-    """What a packet fuse burned with: the bytes, and who sent them (a socket address)."""
+    """What a packet fuse burned with.
+
+    data: the datagram, or the line without its ending.
+    sender: the socket address it came from, `(host, port)` for IPv4.
+    """
 
     data: bytes
     sender: Any

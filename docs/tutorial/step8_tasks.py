@@ -1,4 +1,4 @@
-"""Step 6: asyncio tasks beside fuses. They are on one loop, so they can wait for each other."""
+"""Step 8: asyncio tasks beside fuses. They are on one loop, so they can wait for each other."""
 
 import asyncio
 
