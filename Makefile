@@ -50,6 +50,7 @@ check: $(VENV)/made-check
 	$(BIN)/lint-imports
 
 format: $(VENV)/made-check
+	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -352,7 +352,9 @@ class Engine(Owner):
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error: BaseException | None = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
+        error: BaseException | None = run_in_context(
+            handle._snapshot, handle._callback, handle._args, handle._kind == SHARING
+        )
         if self._instrument is instrument:
             try:
                 instrument.after(handle)
