@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
+import os
 import selectors
+import signal
 import sys
 import threading
 import time
@@ -420,3 +423,21 @@ def test_in_debug_mode_coroutines_know_where_they_were_made() -> None:
     assert "was never awaited" in text
     assert "Coroutine created at" in text
     assert sys.get_coroutine_origin_tracking_depth() == 0
+
+
+def test_a_signal_that_comes_just_before_the_poll_is_not_slept_through() -> None:
+    libc = ctypes.CDLL(None)
+    loop = Fate()
+    too_late: list[bool] = []
+    timer = threading.Timer(DEADLINE, loop.call_soon_threadsafe, [too_late.append, True])
+    timer.start()
+    try:
+        loop.call_soon(libc.kill, os.getpid(), signal.SIGINT)  # C calls C: Python sees the signal no earlier
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_forever()
+    finally:
+        timer.cancel()
+        timer.join()
+        loop.close()
+    assert not too_late
+    assert signal.set_wakeup_fd(-1) == -1

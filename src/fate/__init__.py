@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fate import errors as errors
-    from fate._native import COMPILED as compiled
     from fate.core.fuse import Fuse
     from fate.core.handle import Handle, TimerHandle
     from fate.core.record import Record, Recorder
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from fate.loop import Fate, new_event_loop, run
     from fate.net.packet import Packet, PacketFuse
     from fate.policy import EventLoopPolicy, install
+
+    compiled: bool
 
 __version__ = "0.1.0"
 
@@ -64,7 +65,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     elif name == "compiled":
-        value = import_module("fate._native").COMPILED
+        value = import_module("fate._native").compiled()
     elif name == "errors":
         return import_module("fate.errors")
     else:

@@ -9,6 +9,7 @@ cdef extern from "sys/epoll.h" nogil:
         epoll_data_t data
 
 
+cpdef bint compiled() noexcept
 cpdef int64_t clock_ns() noexcept
 cpdef object run_in_context(object context, object callback, tuple args, bint copy)
 cpdef bint can_share() except -1

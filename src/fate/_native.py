@@ -12,9 +12,12 @@ from contextvars import Context, copy_context
 from time import monotonic_ns as clock_ns
 from typing import Any
 
-COMPILED = False
+__all__ = ["Epoll", "can_share", "clock_ns", "compiled", "copy_context", "recycle", "run_in_context", "shares", "track"]
 
-__all__ = ["COMPILED", "Epoll", "can_share", "clock_ns", "copy_context", "recycle", "run_in_context", "shares", "track"]
+
+def compiled() -> bool:
+    """Whether this is the compiled build."""
+    return False
 
 
 def run_in_context(

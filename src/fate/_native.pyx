@@ -157,7 +157,9 @@ cdef extern from "sys/epoll.h" nogil:
     int epoll_ctl(int epfd, int op, int fd, epoll_event *event)
     int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout)
 
-COMPILED = True
+cpdef bint compiled() noexcept:
+    """Whether this is the compiled build."""
+    return True
 
 
 cpdef int64_t clock_ns() noexcept:

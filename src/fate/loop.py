@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import select
 import selectors
+import signal as signals
+import socket
 import sys
 import threading
 import warnings
@@ -104,6 +106,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
     if TYPE_CHECKING:
         _poll: EpollPoll | SelectorPoll
         _signal_handlers: dict[int, asyncio.Handle]
+        _csock: socket.socket
         _check_callback: Callable[[Callable[..., object], str], None]
         _set_coroutine_origin_tracking: Callable[[bool], None]
         _asyncgen_firstiter_hook: Callable[[Any], None]
@@ -279,15 +282,36 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         hooks = sys.get_asyncgen_hooks()
         try:
             self._thread_id = threading.get_ident()
+            self._hear_signals()
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
             self.run_turns()
         finally:
             self._stopping = False
             self._thread_id = None
+            self._unhear_signals()
             events._set_running_loop(None)
             self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*hooks)
+
+    def _hear_signals(self) -> None:
+        """Have every signal wake the poll: of one that came just before it, Python would tell us only after it."""
+        try:
+            other = signals.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
+        except ValueError:  # only the main thread gets signals
+            return
+        if other not in (CLOSED, self._csock.fileno()):
+            signals.set_wakeup_fd(other)  # somebody else hears them
+
+    def _unhear_signals(self) -> None:
+        if self._signal_handlers:
+            return  # asyncio's own, which stay
+        try:
+            other = signals.set_wakeup_fd(CLOSED)
+        except ValueError:
+            return
+        if other not in (CLOSED, self._csock.fileno()):
+            signals.set_wakeup_fd(other)
 
     def close(self) -> None:
         """Cancel all fuses and let go of every descriptor. A closed loop does not open again; closing it twice is fine.

@@ -2,12 +2,13 @@ from libc.stdint cimport int64_t
 
 cimport cython
 
-from fate._native cimport can_share, clock_ns, copy_context, run_in_context, shares, track
+from fate._native cimport can_share, clock_ns, compiled, copy_context, run_in_context, shares, track
 from fate.core.handle cimport Handle, Owner, TimerHandle
 from fate.core.timers cimport Timers
 
 cdef int FAST_TURNS
 cdef int64_t FAST_NS
+cdef bint COMPILED
 cdef bint SHARES
 cdef char ONCE
 cdef char SHARING

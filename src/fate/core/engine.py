@@ -15,12 +15,13 @@ from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fate._native import can_share, clock_ns, copy_context, run_in_context, shares, track
+from fate._native import can_share, clock_ns, compiled, copy_context, run_in_context, shares, track
 from fate.core.handle import Handle, Owner, TimerHandle
 from fate.core.timers import Timers
 
 FAST_TURNS = 16  # at most so many turns in a row without a poll
 FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
+COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
 
@@ -114,8 +115,7 @@ class Engine(Owner):
             handle._kind = ONCE
         handle._loop = self
         handle._cancelled = False
-        self._last_id += 1
-        handle.id = self._last_id
+        self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
         self._queue.append(handle)
         return handle
@@ -139,8 +139,7 @@ class Engine(Owner):
             timer._kind = ONCE
         timer._loop = self
         timer._cancelled = False
-        self._last_id += 1
-        timer.id = self._last_id
+        self._last_id = timer.id = self._last_id + 1
         timer.cause = self._current_id
         timer._when = when
         self._timers.add(timer)
@@ -317,10 +316,16 @@ class Engine(Owner):
             self._head = head + 1
             if handle is not None and not handle._cancelled:  # None: a nested turn ran it
                 self._current_id = handle.id
-                if self._instrument is None:
+                if self._instrument is not None:
+                    error = self._run_watched(handle, self._instrument)
+                elif COMPILED:
                     error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
                 else:
-                    error = self._run_watched(handle, self._instrument)
+                    try:
+                        handle._snapshot.run(handle._callback, *handle._args)
+                        error = None
+                    except BaseException as failure:  # as in `run_in_context`
+                        error = failure
                 if error is not None:
                     self._callback_failed(handle, error)
                 if handle._kind != LASTING:

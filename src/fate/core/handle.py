@@ -128,7 +128,7 @@ class TimerHandle(Handle):
             self._cancelled = True
             if self._slot != READY and self._loop is not None:
                 self._loop._forget_timer(self)
-            self._empty()
+            self._loop = self._callback = self._args = self._snapshot = None
 
     def __hash__(self) -> int:
         return self.id  # compiled, a class with an order has no hash of its own

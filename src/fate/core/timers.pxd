@@ -7,6 +7,7 @@ cdef int SLOTS
 cdef int LEVELS
 cdef int64_t LAST_TICK
 cdef double TICKS_PER_SECOND
+cdef double END
 cdef int NEAR
 cdef int READY
 cdef uint64_t ONE

@@ -24,6 +24,7 @@ NEAR = SLOTS * LEVELS  # the slot number of near timers
 READY = -1
 ONE = 1  # 64 bits wide when compiled
 LAST_TICK = (ONE << 6 * LEVELS) - 1
+END = LAST_TICK / TICKS_PER_SECOND  # in seconds
 BY_ID = attrgetter("id")
 BY_TIME = attrgetter("_when")
 CROWD = 16  # more timers than this in one slot are not searched for the first
@@ -32,7 +33,7 @@ CROWD = 16  # more timers than this in one slot are not searched for the first
 def _tick_of(when: float) -> int:
     if not when > 0.0:  # also NaN: asyncio fires such a timer at once
         return 0
-    if when >= LAST_TICK / TICKS_PER_SECOND:
+    if when >= END:
         return LAST_TICK
     return int(when * TICKS_PER_SECOND)
 
@@ -63,10 +64,13 @@ class Timers:
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
-        if handle._when != handle._when:
-            handle._when = float("-inf")  # NaN: asyncio fires such a timer at once, and order needs a number
         self.count += 1
-        tick = _tick_of(handle._when)
+        if 0.0 < handle._when < END:
+            tick = int(handle._when * TICKS_PER_SECOND)
+        else:
+            if handle._when != handle._when:
+                handle._when = float("-inf")  # NaN: asyncio fires such a timer at once, and order needs a number
+            tick = _tick_of(handle._when)
         if tick <= self._tick:
             near = self._near
             if self._sorted and near:
