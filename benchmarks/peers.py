@@ -20,12 +20,17 @@ PEERS_ENVIRONMENT = "peers"
 UNCOMPILED_ENVIRONMENT = "uncompiled"
 
 
+LOOP_GROUPS = frozenset(Group) - {Group.DEFERRED, Group.STORY}
+"""The rows that an event loop can be measured in."""
+
+
 @dataclass(frozen=True)
 class Peer:
     """One column.
 
-    ``factory`` is ``module:attribute``, called without arguments for a new loop. ``requirement`` is what the
-    package index is asked for (nothing for the standard library and for Fate, which comes from the checkout).
+    ``factory`` is ``module:attribute``, called without arguments for a new loop (Twisted's names its Deferreds).
+    ``requirement`` is what the package index is asked for (nothing for the standard library and for Fate, which comes
+    from the checkout).
     ``environment`` names one of ours, or is the path of an interpreter. ``groups`` limits the rows.
     ``free_large_block`` frees an 8 MB block first: glibc then stops mapping and unmapping every large buffer,
     which otherwise makes most of what stock asyncio pays for a ``recv`` of 256 KiB.
@@ -36,7 +41,7 @@ class Peer:
     factory: str
     requirement: str | None = None
     environment: str = PEERS_ENVIRONMENT
-    groups: frozenset[Group] = frozenset(Group)
+    groups: frozenset[Group] = LOOP_GROUPS
     free_large_block: bool = False
 
     @property
@@ -49,14 +54,22 @@ class Peer:
 
 _MICRO = frozenset({Group.MICRO})
 _NETWORK = frozenset({Group.NETWORK})
+_DEFERRED = frozenset({Group.DEFERRED})
 
 PEERS = (
     Peer("uvloop", "uvloop", "uvloop:new_event_loop", "uvloop==0.23.0"),
     Peer("asyncio", "asyncio", "asyncio:new_event_loop"),
     Peer("asyncio-trim", "asyncio *", "asyncio:new_event_loop", groups=_NETWORK, free_large_block=True),
     Peer("rloop", "rloop", "rloop:new_event_loop", "rloop==0.5.0"),
-    Peer("fate", "Fate", "fate:new_event_loop"),
-    Peer("fate-pure", "Fate, uncompiled", "fate:new_event_loop", environment=UNCOMPILED_ENVIRONMENT, groups=_MICRO),
+    Peer("twisted", "Twisted", "twisted.internet.defer:Deferred", "twisted==26.10.0", groups=_DEFERRED),
+    Peer("fate", "Fate", "fate:new_event_loop", groups=frozenset(Group)),
+    Peer(
+        "fate-pure",
+        "Fate, uncompiled",
+        "fate:new_event_loop",
+        environment=UNCOMPILED_ENVIRONMENT,
+        groups=_MICRO | _DEFERRED,
+    ),
 )
 
 NOTES = {"asyncio-trim": "* one 8 MB block freed at start, so that glibc keeps large buffers"}
@@ -65,6 +78,7 @@ BUILDS = {"fate": True, "fate-pure": False}
 """What ``fate.compiled`` has to say in each column of Fate's."""
 
 UNCOMPILED_TARGET = Times(1.0, "asyncio")
+UNCOMPILED_DEFERRED_TARGET = Times(1.0, "twisted")
 
 
 def targets_of(row: Row, peer: Peer) -> tuple[Target, ...]:
@@ -72,7 +86,7 @@ def targets_of(row: Row, peer: Peer) -> tuple[Target, ...]:
     if peer.name == SUBJECT:
         return row.targets
     if peer.name == "fate-pure":
-        return (UNCOMPILED_TARGET,)
+        return (UNCOMPILED_DEFERRED_TARGET if row.group is Group.DEFERRED else UNCOMPILED_TARGET,)
     return ()
 
 

@@ -8,7 +8,8 @@ from benchmarks.peers import BASELINE, BUILDS, NOTES, SUBJECT, Peer
 from benchmarks.summary import NOISY, Figure, Line, Verdict
 
 LEGEND = (
-    f"Cost, lower is better; in brackets how many times as cheap as {BASELINE}, above 1 is cheaper. "
+    f"Cost, lower is better; in brackets how many times as cheap as {BASELINE} (Deferreds: as Twisted), above 1 is "
+    "cheaper. "
     "Medians of paired runs, each in a fresh process.",
     "±: half of what the middle half of the repetitions spans.",
     f"~ noisy: the middle half of the repetitions spans more than {NOISY:.0%}.",

@@ -1,7 +1,7 @@
 """Fate, an event framework for Python.
 
 The map: `core` decides what happens and in which order; `net` waits for descriptors and carries bytes; `loop` joins
-them with asyncio into `Fate`; `sources` is what fuses can wait for; `policy` makes Fate asyncio's default; `errors`
+them with asyncio into `Fate`; `sources` is what fuses can wait for; `policy` makes Fate asyncio's default; `defer` has Deferreds; `errors`
 is the tree of errors; `cli` is the command `fate`. This module holds the public names and nothing else; each is
 imported when it is first asked for, so that `import fate` costs next to nothing.
 """
@@ -12,10 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fate import defer as defer
     from fate import errors as errors
     from fate.core.fuse import Fuse
     from fate.core.handle import Handle, TimerHandle
     from fate.core.record import Record, Recorder
+    from fate.defer.deferred import Deferred
     from fate.errors import FateError
     from fate.loop import Fate, new_event_loop, run
     from fate.net.packet import Packet, PacketFuse
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Deferred",
     "EventLoopPolicy",
     "Fate",
     "FateError",
@@ -38,6 +41,7 @@ __all__ = [
     "TimerHandle",
     "__version__",
     "compiled",
+    "defer",
     "errors",
     "install",
     "new_event_loop",
@@ -45,6 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Deferred": "fate.defer",
     "EventLoopPolicy": "fate.policy",  # not before it is asked for: Python 3.14 deprecates policies
     "Fate": "fate.loop",
     "FateError": "fate.errors",
@@ -66,8 +71,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOMES[name]), name)
     elif name == "compiled":
         value = import_module("fate._native").compiled()
-    elif name == "errors":
-        return import_module("fate.errors")
+    elif name in ("defer", "errors"):
+        return import_module(f"fate.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -1,3 +1,5 @@
+cimport cython
+from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 
@@ -17,6 +19,46 @@ cpdef bint shares(object snapshot) noexcept
 cpdef object copy_context()
 cpdef object recycle(type cls, bint tracked, int limit)
 cpdef object track(object made)
+
+
+cpdef object invoke(object callback, object result, tuple args, object kwargs, object failed)
+cpdef object advance(object generator, object context, object value)
+cpdef object throw(object generator, object context, object error)
+cpdef object skip_frames(str folder)
+
+
+cpdef bint is_instance(object made, object cls) noexcept
+
+
+@cython.freelist(64)
+cdef class Ended:
+    cdef readonly object value
+    cdef readonly object error
+
+
+cdef enum:
+    FEW = 8
+
+# Strong references, all of them to objects that refer to nothing of the program's.
+cdef struct FateNote:
+    PyObject *what
+    PyObject *code
+    int instruction
+    int kind
+
+
+cdef class Notes:
+    cdef FateNote *_notes
+    cdef int _count
+    cdef int _room
+    cdef FateNote _few[FEW]
+
+    cdef FateNote *_new(self, int kind) except NULL
+    cpdef int happened(self, int kind) except -1
+    cpdef int added(self, int kind, object callback) except -1
+    cpdef int fired(self, int kind, object value) except -1
+    cpdef int gave(self, int kind, object callback, object value) except -1
+    cpdef int failed(self, int kind, object callback, object cls) except -1
 
 
 cdef class Epoll:

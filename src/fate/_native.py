@@ -1,19 +1,38 @@
 """The system calls, as the uncompiled build makes them.
 
 The same names with the same meaning as `_native.pyx`, which replaces this module when Fate is compiled:
-the monotonic clock in nanoseconds, a call inside a context, and epoll. Nothing else lives here.
+the monotonic clock in nanoseconds, calls whose exceptions come back as objects (inside a context, of a callback, one
+step of a generator), where the running code is, and epoll. Nothing else lives here.
 """
 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
 from time import monotonic_ns as clock_ns
+from types import FrameType
 from typing import Any
 
-__all__ = ["Epoll", "can_share", "clock_ns", "compiled", "copy_context", "recycle", "run_in_context", "shares", "track"]
-
+__all__ = [
+    "Ended",
+    "Epoll",
+    "Notes",
+    "advance",
+    "can_share",
+    "clock_ns",
+    "compiled",
+    "copy_context",
+    "invoke",
+    "is_instance",
+    "recycle",
+    "run_in_context",
+    "shares",
+    "skip_frames",
+    "throw",
+    "track",
+]
 
 def compiled() -> bool:
     """Whether this is the compiled build."""
@@ -47,6 +66,132 @@ def recycle(cls: type, tracked: bool, limit: int) -> None:
 
 def track(made: object) -> None:
     """The compiled build has the garbage collector look at `made` after all."""
+
+
+is_instance = isinstance
+
+
+def invoke(
+    callback: Callable[..., Any],
+    result: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    failed: Callable[[BaseException], Any],
+) -> Any:
+    """`callback(result, *args, **kwargs)`, or `failed(exception)` if it raises."""
+    try:
+        if kwargs is None:
+            return callback(result, *args)
+        return callback(result, *args, **kwargs)
+    except BaseException as error:  # as the compiled build, which leaves no frame of its own in the traceback
+        traceback = error.__traceback__
+        return failed(error.with_traceback(traceback and traceback.tb_next))
+
+
+class Ended:
+    """How a generator ended: it returned `value`, or raised `error`."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+        self.value = value
+        self.error = error
+
+
+def _step(context: Context, step: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return context.run(step, value)
+    except StopIteration as stop:
+        return Ended(stop.value)
+    except BaseException as error:
+        traceback = error.__traceback__
+        return Ended(None, error.with_traceback(traceback and traceback.tb_next))
+
+
+def advance(generator: Any, context: Context, value: Any) -> Any:
+    """Send `value` into a generator or coroutine, inside `context`; what it yields, or an `Ended`."""
+    return _step(context, generator.send, value)
+
+
+def throw(generator: Any, context: Context, error: BaseException) -> Any:
+    """As `advance`, throwing the exception `error` into it."""
+    return _step(context, generator.throw, error)
+
+
+_skipped = "\0"
+
+
+def skip_frames(folder: str) -> None:
+    """From now on `Notes` look past frames whose code lies in `folder`, which ends with a separator."""
+    global _skipped
+    _skipped = folder
+
+
+_SHORT = 200
+_MOST = 64
+_ATOMS = frozenset((int, float, bool, type(None)))
+
+
+_TYPE_ONLY = 16
+
+
+def _value_told(kind: int, value: Any) -> tuple[int, Any]:
+    cls = type(value)
+    if cls in _ATOMS or ((cls is str or cls is bytes) and len(value) <= _SHORT):
+        return kind, value
+    return kind | _TYPE_ONLY, cls.__qualname__
+
+
+def _callback_told(callback: Any) -> Any:
+    callback = getattr(callback, "__func__", callback)
+    return getattr(callback, "__code__", None) or getattr(callback, "__qualname__", None) or type(callback).__qualname__
+
+
+class Notes:
+    """What happened to one Deferred, in order. Keeps nothing of the program's alive; `fate.defer.story` reads it."""
+
+    __slots__ = ("_notes",)
+
+    def __init__(self) -> None:
+        self._notes: list[tuple[int, Any, Any, int]] = []
+
+    def _put(self, kind: int, what: Any, code: Any, instruction: int) -> None:
+        if len(self._notes) == _MOST:
+            self._notes.pop()  # the last one makes room for those that follow, each in its turn
+        self._notes.append((kind, what, code, instruction))
+
+    def _put_here(self, kind: int, what: Any) -> None:
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None and frame.f_code.co_filename.startswith(_skipped):
+            frame = frame.f_back
+        if frame is None:
+            self._put(kind, what, None, -1)
+        else:
+            self._put(kind, what, frame.f_code, frame.f_lasti)
+
+    def happened(self, kind: int) -> None:
+        """Something was done here."""
+        self._put_here(kind, None)
+
+    def added(self, kind: int, callback: Any) -> None:
+        """A callback was added here."""
+        self._put_here(kind, _callback_told(callback))
+
+    def fired(self, kind: int, value: Any) -> None:
+        """It was fired here, with `value`."""
+        self._put_here(*_value_told(kind, value))
+
+    def gave(self, kind: int, callback: Any, value: Any) -> None:
+        """`callback` returned `value`."""
+        self._put(*_value_told(kind, value), _callback_told(callback), -1)
+
+    def failed(self, kind: int, callback: Any, cls: Any) -> None:
+        """`callback` raised a `cls`."""
+        self._put(kind, getattr(cls, "__qualname__", None) or type(cls).__qualname__, _callback_told(callback), -1)
+
+    def told(self) -> list[tuple[int, Any, Any, int]]:
+        """A list of (kind, what, code, instruction)."""
+        return list(self._notes)
 
 
 class Epoll:

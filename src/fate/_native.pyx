@@ -1,13 +1,18 @@
 # The few system and C-API calls that plain Python source cannot make, and nothing else.
 #
-# Here: the monotonic clock in nanoseconds, a call inside a context, and epoll with nanosecond timeouts.
+# Here: the monotonic clock in nanoseconds, calls whose exceptions come back as objects (inside a context, of a
+# callback, one step of a generator), where the running code is, and epoll with nanosecond timeouts.
 # The same names, with the same meaning, stand in `_native.py` for the uncompiled build.
 # This is the only file in the Cython dialect; every other compiled module is a `.py` with a `.pxd`.
 
 from contextvars import ContextVar
 
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
+from cpython.object cimport PyObject_TypeCheck, PyTypeObject
 from libc.errno cimport EINTR, ENOENT, ENOSYS, EBADF, EPERM, errno
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport PyObject, Py_XDECREF
+from libc.string cimport memcpy
 from libc.time cimport time_t
 from posix.unistd cimport close as close_fd
 
@@ -39,6 +44,23 @@ cdef extern from * nogil:
     static inline int fate_epoll_pwait2(int fd, struct epoll_event *buffer, int size, int64_t ns) {
         struct fate_timespec timeout = { ns / 1000000000LL, ns % 1000000000LL };
         return (int)syscall(SYS_epoll_pwait2, fd, buffer, size, &timeout, NULL, (size_t)0);
+    }
+
+    /* The exception that is being raised, with its traceback; it is raised no longer. */
+    static PyObject *fate_raised(void) {
+    #if PY_VERSION_HEX >= 0x030c0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback != NULL) {
+            PyException_SetTraceback(value, traceback);
+            Py_DECREF(traceback);
+        }
+        Py_DECREF(type);
+        return value;
+    #endif
     }
 
     /* A context's variables are one immutable map: two contexts that have the same one say the same. Python has no
@@ -74,33 +96,148 @@ cdef extern from * nogil:
             Py_DECREF(result);
             Py_RETURN_NONE;
         }
-    #if PY_VERSION_HEX >= 0x030c0000
-        return PyErr_GetRaisedException();
-    #else
-        {
-            PyObject *type, *value, *traceback;
-            PyErr_Fetch(&type, &value, &traceback);
-            PyErr_NormalizeException(&type, &value, &traceback);
-            if (traceback != NULL) {
-                PyException_SetTraceback(value, traceback);
-                Py_DECREF(traceback);
-            }
-            Py_DECREF(type);
-            return value;
-        }
-    #endif
+        return fate_raised();
     }
 
-    /* Freelists: dead objects of two types are kept for the next ones, linked through their reference counts. */
+    /* Calls `callback(result, *args, **kwargs)`; an exception becomes `failed(exception)`. */
+    #define FATE_ARGUMENTS 8
+    static PyObject *fate_invoke(PyObject *callback, PyObject *result, PyObject *args, PyObject *kwargs,
+                                 PyObject *failed) {
+        PyObject *few[FATE_ARGUMENTS + 2], **arguments = few, *made = NULL, *named = NULL, *error;
+        Py_ssize_t count = PyTuple_GET_SIZE(args), index;
+        if (kwargs == Py_None) {
+            named = NULL;
+        } else if (PyDict_CheckExact(kwargs)) {
+            if (PyDict_GET_SIZE(kwargs) != 0) named = Py_NewRef(kwargs);
+        } else if (PyObject_Size(kwargs) != 0) {
+            PyErr_Clear();
+            named = PyDict_New();
+            if (named == NULL || PyDict_Update(named, kwargs) < 0) goto raised;
+        }
+        if (count > FATE_ARGUMENTS) {
+            arguments = PyMem_New(PyObject *, (size_t)count + 2);
+            if (arguments == NULL) {
+                arguments = few;
+                PyErr_NoMemory();
+                goto raised;
+            }
+        }
+        arguments[1] = result;
+        for (index = 0; index < count; index++) arguments[index + 2] = PyTuple_GET_ITEM(args, index);
+        made = PyObject_VectorcallDict(callback, arguments + 1, (size_t)(count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                       named);
+    raised:
+        if (arguments != few) PyMem_Free(arguments);
+        Py_XDECREF(named);
+        if (made != NULL) return made;
+        error = fate_raised();
+        made = PyObject_CallOneArg(failed, error);
+        Py_DECREF(error);
+        return made;
+    }
+
+    /* One step of a generator or coroutine inside `context`; `state`: 0 yielded, 1 returned, 2 raised. */
+    static PyObject *fate_advance(PyObject *generator, PyObject *context, PyObject *value, int thrown, int *state) {
+        static PyObject *throw_name = NULL;
+        PyObject *result = NULL;
+        PySendResult sent = PYGEN_ERROR;
+        if (PyContext_Enter(context) == 0) {
+            if (!thrown) {
+                sent = PyIter_Send(generator, value, &result);
+            } else {
+                if (throw_name == NULL) throw_name = PyUnicode_InternFromString("throw");
+                result = PyObject_CallMethodOneArg(generator, throw_name, value);
+                if (result != NULL) {
+                    sent = PYGEN_NEXT;
+                } else if (PyErr_ExceptionMatches(PyExc_StopIteration)) {
+                    PyObject *stop = fate_raised();
+                    result = Py_NewRef(((PyStopIterationObject *)stop)->value ? ((PyStopIterationObject *)stop)->value
+                                                                              : Py_None);
+                    Py_DECREF(stop);
+                    sent = PYGEN_RETURN;
+                }
+            }
+            PyContext_Exit(context);
+        }
+        *state = sent == PYGEN_NEXT ? 0 : sent == PYGEN_RETURN ? 1 : 2;
+        return sent == PYGEN_ERROR ? fate_raised() : result;
+    }
+
+    /* The code and instruction that Python runs now, outside the folder `skipped`; a new reference, or NULL. */
+    static PyObject *fate_place(PyObject *skipped, int *instruction) {
+        static PyCodeObject *outside = NULL; /* the last one that was found outside: most often the same again */
+        PyFrameObject *frame = PyEval_GetFrame();
+        PyCodeObject *code;
+        Py_ssize_t length = PyUnicode_GET_LENGTH(skipped);
+        *instruction = -1;
+        if (frame == NULL) return NULL;
+        code = PyFrame_GetCode(frame);
+        if (code == outside) {
+            *instruction = PyFrame_GetLasti(frame);
+            return (PyObject *)code;
+        }
+        Py_INCREF((PyObject *)frame);
+        while (PyUnicode_GET_LENGTH(code->co_filename) > length
+               && PyUnicode_KIND(code->co_filename) == PyUnicode_KIND(skipped)
+               && memcmp(PyUnicode_DATA(code->co_filename), PyUnicode_DATA(skipped),
+                         (size_t)length * PyUnicode_KIND(skipped)) == 0) {
+            PyFrameObject *back = PyFrame_GetBack(frame);
+            Py_DECREF((PyObject *)frame);
+            Py_DECREF((PyObject *)code);
+            frame = back;
+            if (frame == NULL) return NULL;
+            code = PyFrame_GetCode(frame);
+        }
+        *instruction = PyFrame_GetLasti(frame);
+        Py_DECREF((PyObject *)frame);
+        Py_INCREF((PyObject *)code);
+        Py_XSETREF(outside, code);
+        return (PyObject *)code;
+    }
+
+    /* The name of a type, or the type itself where it lives for ever. A new reference. */
+    static PyObject *fate_type_told(PyTypeObject *type) {
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) return Py_NewRef(((PyHeapTypeObject *)type)->ht_qualname);
+        return Py_NewRef((PyObject *)type);
+    }
+
+    /* Of a value: a short constant itself, of all else the type, and then a bit in `kind`. */
+    #define FATE_TYPE_ONLY 16
+    static PyObject *fate_value_told(PyObject *value, int *kind) {
+        PyTypeObject *type = Py_TYPE(value);
+        if (value == Py_None || type == &PyLong_Type || type == &PyBool_Type || type == &PyFloat_Type
+            || (type == &PyUnicode_Type && PyUnicode_GET_LENGTH(value) <= 200)
+            || (type == &PyBytes_Type && PyBytes_GET_SIZE(value) <= 200)) {
+            return Py_NewRef(value);
+        }
+        *kind |= FATE_TYPE_ONLY;
+        return fate_type_told(type);
+    }
+
+    /* Of a callback: its code, or its name. */
+    static PyObject *fate_callback_told(PyObject *callback) {
+        PyObject *name;
+        if (PyMethod_Check(callback)) callback = PyMethod_GET_FUNCTION(callback);
+        if (PyFunction_Check(callback)) return Py_NewRef(PyFunction_GET_CODE(callback));
+        name = PyObject_GetAttrString(callback, "__qualname__");
+        if (name != NULL && PyUnicode_CheckExact(name)) return name;
+        Py_XDECREF(name);
+        PyErr_Clear();
+        return PyUnicode_FromString(Py_TYPE(callback)->tp_name);
+    }
+
+    /* Freelists: dead objects of some types are kept for the next ones, linked through their reference counts. Each
+       type has functions of its own; a compiled subclass that inherits them is served by Python's. */
+    #define FATE_FREELISTS 8
     static struct fate_freelist {
         PyTypeObject *type;
         PyObject *first;
         int count, tracked, limit;
-    } fate_freelists[2];
+    } fate_freelists[FATE_FREELISTS];
 
-    static PyObject *fate_alloc(PyTypeObject *type, Py_ssize_t items) {
-        struct fate_freelist *list = &fate_freelists[type == fate_freelists[1].type];
+    static inline PyObject *fate_alloc(struct fate_freelist *list, PyTypeObject *type, Py_ssize_t items) {
         PyObject *made = list->first;
+        if (type != list->type) return PyType_GenericAlloc(type, items);
         if (made != NULL) {
             list->first = *(PyObject **)made;
             list->count--;
@@ -115,25 +252,36 @@ cdef extern from * nogil:
         return made;
     }
 
-    static void fate_free(void *dead) {
-        struct fate_freelist *list = &fate_freelists[Py_TYPE((PyObject *)dead) == fate_freelists[1].type];
-        if (list->count >= list->limit) {
+    static inline void fate_free(struct fate_freelist *list, PyObject *dead) {
+        if (Py_TYPE(dead) != list->type || list->count >= list->limit) {
             PyObject_GC_Del(dead);
             return;
         }
         *(PyObject **)dead = list->first;
-        list->first = (PyObject *)dead;
+        list->first = dead;
         list->count++;
     }
 
+    #define FATE_FREELIST(n) \
+        static PyObject *fate_alloc_##n(PyTypeObject *type, Py_ssize_t items) { \
+            return fate_alloc(&fate_freelists[n], type, items); } \
+        static void fate_free_##n(void *dead) { fate_free(&fate_freelists[n], (PyObject *)dead); }
+    FATE_FREELIST(0) FATE_FREELIST(1) FATE_FREELIST(2) FATE_FREELIST(3)
+    FATE_FREELIST(4) FATE_FREELIST(5) FATE_FREELIST(6) FATE_FREELIST(7)
+    static const allocfunc fate_allocs[] = {fate_alloc_0, fate_alloc_1, fate_alloc_2, fate_alloc_3,
+                                            fate_alloc_4, fate_alloc_5, fate_alloc_6, fate_alloc_7};
+    static const freefunc fate_frees[] = {fate_free_0, fate_free_1, fate_free_2, fate_free_3,
+                                          fate_free_4, fate_free_5, fate_free_6, fate_free_7};
+
     static void fate_recycle(PyTypeObject *type, int tracked, int limit) {
-        struct fate_freelist *list = &fate_freelists[fate_freelists[0].type != NULL];
-        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || list->type != NULL) return;
-        list->type = type;
-        list->tracked = tracked;
-        list->limit = limit;
-        type->tp_alloc = fate_alloc;
-        type->tp_free = fate_free;
+        int slot = 0;
+        while (slot < FATE_FREELISTS && fate_freelists[slot].type != NULL) slot++;
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || slot == FATE_FREELISTS) return;
+        fate_freelists[slot].type = type;
+        fate_freelists[slot].tracked = tracked;
+        fate_freelists[slot].limit = limit;
+        type->tp_alloc = fate_allocs[slot];
+        type->tp_free = fate_frees[slot];
     }
     """
     int64_t fate_clock_ns()
@@ -143,6 +291,12 @@ cdef extern from *:
     bint FATE_KNOWS_CONTEXT
     bint fate_shares(object snapshot)
     object fate_run_in_context(object context, object callback, object args, bint copy)
+    object fate_invoke(object callback, object result, object args, object kwargs, object failed)
+    object fate_advance(object generator, object context, object value, int thrown, int *state)
+    PyObject *fate_place(object skipped, int *instruction)
+    PyObject *fate_type_told(object type)
+    PyObject *fate_value_told(object value, int *kind)
+    PyObject *fate_callback_told(object callback)
     object PyContext_CopyCurrent()
     void fate_recycle(type cls, int tracked, int limit)
     void PyObject_GC_Track(object made)
@@ -209,6 +363,144 @@ cpdef object recycle(type cls, bint tracked, int limit):
 cpdef object track(object made):
     """Have the garbage collector look at an object of an untracked class after all."""
     PyObject_GC_Track(made)
+
+
+cpdef bint is_instance(object made, object cls) noexcept:
+    """`isinstance(made, cls)` for a single class, not asking `made` for another `__class__`."""
+    return PyObject_TypeCheck(made, <PyTypeObject *>cls)
+
+
+cpdef object invoke(object callback, object result, tuple args, object kwargs, object failed):
+    """`callback(result, *args, **kwargs)`, or `failed(exception)` if it raises."""
+    return fate_invoke(callback, result, args, kwargs, failed)
+
+
+cdef class Ended:
+    """How a generator ended: it returned `value`, or raised `error`."""
+
+
+cdef object ended(object result, int state):
+    cdef Ended end
+    if state == 0:
+        return result
+    end = Ended.__new__(Ended)
+    if state == 1:
+        end.value = result
+    else:
+        end.error = result
+    return end
+
+
+cpdef object advance(object generator, object context, object value):
+    """Send `value` into a generator or coroutine, inside `context`; what it yields, or an `Ended`."""
+    cdef int state = 0
+    cdef object result = fate_advance(generator, context, value, False, &state)
+    return ended(result, state) if state else result
+
+
+cpdef object throw(object generator, object context, object error):
+    """As `advance`, throwing the exception `error` into it."""
+    cdef int state = 0
+    cdef object result = fate_advance(generator, context, error, True, &state)
+    return ended(result, state) if state else result
+
+
+cdef enum:
+    MOST = 64  # notes in one story: the first ones, and the last
+
+cdef str skipped = "\0"
+
+
+cpdef object skip_frames(str folder):
+    """From now on `Notes` look past frames whose code lies in `folder`, which ends with a separator."""
+    global skipped
+    skipped = folder
+
+
+cdef class Notes:
+    """What happened to one Deferred, in order. Keeps nothing of the program's alive; `fate.defer.story` reads it."""
+
+    def __cinit__(self):
+        self._notes = self._few
+        self._room = FEW
+
+    def __dealloc__(self):
+        cdef int index
+        for index in range(self._count):
+            Py_XDECREF(self._notes[index].what)
+            Py_XDECREF(self._notes[index].code)
+        if self._notes != self._few:
+            PyMem_Free(self._notes)
+
+    cdef FateNote *_new(self, int kind) except NULL:
+        cdef FateNote *notes
+        if self._count == self._room:
+            if self._count >= MOST:
+                self._count -= 1  # the last one makes room for those that follow, each in its turn
+                Py_XDECREF(self._notes[self._count].what)
+                Py_XDECREF(self._notes[self._count].code)
+            else:
+                notes = <FateNote *>PyMem_Malloc(2 * self._room * sizeof(FateNote))
+                if notes == NULL:
+                    raise MemoryError
+                memcpy(notes, self._notes, self._count * sizeof(FateNote))
+                if self._notes != self._few:
+                    PyMem_Free(self._notes)
+                self._notes = notes
+                self._room *= 2
+        notes = self._notes + self._count
+        self._count += 1
+        notes.kind = kind
+        notes.what = notes.code = NULL
+        notes.instruction = -1
+        return notes
+
+    cpdef int happened(self, int kind) except -1:
+        """Something was done here."""
+        cdef FateNote *new = self._new(kind)
+        new.code = fate_place(skipped, &new.instruction)
+        return 0
+
+    cpdef int added(self, int kind, object callback) except -1:
+        """A callback was added here."""
+        cdef FateNote *new = self._new(kind)
+        new.what = fate_callback_told(callback)
+        new.code = fate_place(skipped, &new.instruction)
+        return 0
+
+    cpdef int fired(self, int kind, object value) except -1:
+        """It was fired here, with `value`."""
+        cdef FateNote *new = self._new(kind)
+        new.what = fate_value_told(value, &new.kind)
+        new.code = fate_place(skipped, &new.instruction)
+        return 0
+
+    cpdef int gave(self, int kind, object callback, object value) except -1:
+        """`callback` returned `value`."""
+        cdef FateNote *new = self._new(kind)
+        new.what = fate_value_told(value, &new.kind)
+        new.code = fate_callback_told(callback)
+        return 0
+
+    cpdef int failed(self, int kind, object callback, object cls) except -1:
+        """`callback` raised a `cls`."""
+        cdef FateNote *new = self._new(kind)
+        new.what = fate_type_told(cls if isinstance(cls, type) else type(cls))
+        new.code = fate_callback_told(callback)
+        return 0
+
+    def told(self):
+        """A list of (kind, what, code, instruction)."""
+        cdef int index
+        return [
+            (
+                self._notes[index].kind,
+                None if self._notes[index].what == NULL else <object>self._notes[index].what,
+                None if self._notes[index].code == NULL else <object>self._notes[index].code,
+                self._notes[index].instruction,
+            )
+            for index in range(self._count)
+        ]
 
 
 cdef class Epoll:

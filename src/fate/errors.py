@@ -13,6 +13,7 @@
     ├── SourceError (OSError)             what a fuse or a loop waits for cannot be had
     │   ├── AddressInUseError             somebody else listens there
     │   └── OutOfDescriptorsError         the process or the system has no descriptor left
+    ├── DeferredError                     a Deferred was used wrongly or given up; `fate.defer` has the kinds
     └── ProgramError                      `fate run` cannot start the program
 
 Each is also the built-in error that asyncio or the operating system would raise in its place, so that programs
@@ -80,6 +81,10 @@ class AddressInUseError(SourceError):
 
 class OutOfDescriptorsError(SourceError):
     """The process (EMFILE) or the system (ENFILE) has no file descriptor left; `fate doctor` shows the limits."""
+
+
+class DeferredError(FateError):
+    """A Deferred was used wrongly, or given up. `fate.defer` has the kinds, under Twisted's names."""
 
 
 class ProgramError(FateError):

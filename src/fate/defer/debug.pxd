@@ -1,0 +1,9 @@
+from fate._native cimport Notes
+
+
+cdef class DebugInfo:
+    cdef public object failResult
+    cdef public object creator
+    cdef public object invoker
+    cdef public Notes notes
+    cdef public Notes fired_by

@@ -1,0 +1,65 @@
+"""DebugInfo: what is known of a Deferred when its error is lost, and the report of that.
+
+A Deferred whose result is a Failure owns a DebugInfo that holds the Failure. When the Deferred goes, so does that, and
+whoever goes with a Failure left reports it. Nobody else owns one, so that this happens at once, on the spot.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from fate._native import Notes
+from fate.defer import report
+from fate.defer.story import FOLDER, Story
+
+
+class DebugInfo:
+    """Held by a Deferred that has failed, or for which debugging is on.
+
+    failResult: the Failure nobody has handled yet, or None. creator, invoker: formatted stacks of who made and who
+    fired the Deferred, if debugging is on. notes: its story, if stories are on. fired_by: where it came to fail.
+    """
+
+    if TYPE_CHECKING:
+        failResult: Any
+        creator: list[str] | None
+        invoker: list[str] | None
+        notes: Notes | None
+        fired_by: Notes | None
+
+    def __init__(self) -> None:
+        self.failResult = None
+        self.creator = None
+        self.invoker = None
+        self.notes = None
+        self.fired_by = None
+
+    def _getDebugTracebacks(self) -> str:
+        text = ""
+        if self.creator is not None:
+            text += _indented(" C: ", "Deferred was created:", self.creator)
+        if self.invoker is not None:
+            text += _indented(" I: ", "First Invoker was:", self.invoker)
+        return text
+
+    def __del__(self) -> None:
+        if self.failResult is not None and not sys.is_finalizing():
+            story = None if self.notes is None else Story("Story of the Deferred", self.notes)
+            fired_by = "" if self.fired_by is None else Story("", self.fired_by).steps[-1].where()
+            report.reporter().unhandled(self.failResult, self._getDebugTracebacks(), story, fired_by)
+
+
+def _indented(prefix: str, title: str, stack: list[str]) -> str:
+    lines = [title, *"".join(stack).rstrip().split("\n")]
+    return "".join(f"{prefix if number == 0 else prefix.rstrip()}{line}\n" for number, line in enumerate(lines))
+
+
+def stack() -> list[str]:
+    """The formatted stack of the program's code that is running, without Fate's own."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code.co_filename.startswith(FOLDER):
+        frame = frame.f_back
+    return traceback.format_stack(frame)

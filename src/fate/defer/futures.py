@@ -1,0 +1,142 @@
+"""Deferreds and asyncio: a Future from a Deferred, a Deferred from a Future or a coroutine, a task that awaits one.
+
+No loop is chosen here: it is the Future's, the caller's, or the one whose task awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from functools import partial
+from types import GeneratorType
+from typing import Any
+
+from fate.defer.errors import CancelledError, NotACoroutineError
+
+
+def is_coroutine(thing: object) -> bool:
+    """Whether it is a generator, or a coroutine of any kind."""
+    return isinstance(thing, (GeneratorType, Coroutine))
+
+
+def from_coroutine(coro: Any, starter: Callable[[Any], Any]) -> Any:
+    """See `Deferred.fromCoroutine`."""
+    if is_coroutine(coro):
+        return starter(coro)
+    raise NotACoroutineError(f"{coro!r} is not a coroutine")
+
+
+def as_future(deferred: Any, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Any]:
+    """See `Deferred.asFuture`."""
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def succeeded(result: Any) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def failed(failure: Any) -> None:
+        if not future.done():
+            future.set_exception(failure.value)
+
+    def done(_: asyncio.Future[Any]) -> None:
+        if future.cancelled():
+            deferred.cancel()
+
+    deferred.addCallbacks(succeeded, failed)
+    future.add_done_callback(done)
+    return future
+
+
+def from_future(cls: Any, future: Any) -> Any:
+    """See `Deferred.fromFuture`."""
+    cancelled = object()
+    receiver: Any = None  # the Deferred that gets the Future's result; another once the first is cancelled
+
+    def cancel(deferred: Any) -> None:
+        future.cancel()
+        deferred.callback(cancelled)
+
+    def wait_on(result: Any) -> Any:
+        nonlocal receiver
+        if result is not cancelled:
+            return result
+        receiver = cls()
+        return receiver
+
+    def done(_: object) -> None:
+        nonlocal receiver
+        deferred, receiver = receiver, None
+        try:
+            result = future.result()
+        except BaseException as error:
+            deferred.errback(error)
+        else:
+            deferred.callback(result)
+
+    made = receiver = cls(cancel)
+    made.addCallback(wait_on)
+    future.add_done_callback(done)
+    return made
+
+
+class Fired:
+    """What a task is woken with: it asks for `result()`, and what is awaited gives the real one."""
+
+    def result(self) -> None:
+        """Nothing to raise."""
+
+
+_FIRED = Fired()
+
+
+class AwaitedByTask:
+    """An attribute that asyncio's tasks want of what a coroutine yields, which is a Deferred where one is awaited.
+
+    A Deferred has it while a loop runs in this thread. The class has not, for asyncio takes an object for a Future if
+    its class has `_asyncio_future_blocking`: `wait_for`, `gather` and `ensure_future` await a Deferred like any other
+    awaitable.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, deferred: Any, cls: type) -> Any:
+        loop = asyncio._get_running_loop()
+        if deferred is None or loop is None:
+            raise AttributeError(f"{cls.__name__!r} object has no attribute {self.name!r}")
+        if self.name == "_asyncio_future_blocking":
+            return True
+        if self.name == "get_loop":
+            return lambda: loop
+        return partial(_add_done_callback, deferred, loop)
+
+    def __set__(self, deferred: Any, value: object) -> None:
+        """The task says that it has taken note."""
+
+
+def _add_done_callback(
+    deferred: Any, loop: asyncio.AbstractEventLoop, callback: Callable[[Any], object], *, context: Context | None = None
+) -> None:
+    def fired(result: Any) -> Any:
+        loop.call_soon(callback, _FIRED, context=context)
+        return result
+
+    deferred.addBoth(fired)
+
+
+def cancelled_by_task(deferred: Any) -> None:
+    """Cancel `deferred`; the CancelledError that comes of it is nobody's to handle."""
+    deferred.cancel()
+    deferred.addErrback(lambda failure: None if failure.check(CancelledError) else failure)
+
+
+def is_awaited_future(thing: object) -> bool:
+    """Whether a coroutine awaits `thing`, an asyncio Future."""
+    return getattr(thing, "_asyncio_future_blocking", None) is True
+
+
+def resume_when_done(future: Any, resume: Callable[[Any], object]) -> None:
+    """Have `resume(None)` called when an awaited Future is done; the coroutine asks that for the result."""
+    future._asyncio_future_blocking = False
+    future.add_done_callback(lambda _: resume(None))

@@ -1,0 +1,359 @@
+"""The Deferred beyond what Twisted's own suite checks: order, depth, entries, release, misuse."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from typing import Any
+
+import pytest
+
+from fate import defer
+from fate.defer import CallbackError, Deferred, DeferredList, Failure, gatherResults, inlineCallbacks, succeed
+from fate.errors import DeferredError
+
+DEEP = 100_000
+
+
+def results_of(deferred: Any) -> list[Any]:
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    return results
+
+
+def test_callbacks_get_what_the_one_before_returned() -> None:
+    d = Deferred()
+    d.addCallback(lambda n, by: n * by, 3).addCallback(lambda n, by: n + by, by=1)
+    d.callback(2)
+    assert results_of(d) == [7]
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 9, 30])
+def test_any_number_of_arguments_reaches_a_callback(count: int) -> None:
+    d = Deferred()
+    d.addCallback(lambda *args, **kwargs: (args, kwargs), *range(count), named=True)
+    d.callback("r")
+    assert results_of(d) == [(("r", *range(count)), {"named": True})]
+
+
+def test_many_callbacks_run_in_the_order_they_were_added() -> None:
+    order: list[int] = []
+    d = Deferred()
+    for number in range(1000):
+        d.addCallback(lambda _, number: order.append(number), number)
+    d.callback(None)
+    assert order == list(range(1000))
+
+
+def test_callbacks_added_while_callbacks_run_come_after_those_that_wait() -> None:
+    order: list[str] = []
+    d = Deferred()
+
+    def first(_: object) -> None:
+        order.append("first")
+        d.addCallback(lambda _: order.append("third"))
+
+    d.addCallback(first)
+    d.addCallback(lambda _: order.append("second"))
+    d.callback(None)
+    assert order == ["first", "second", "third"]
+
+
+def test_the_list_of_entries_is_twisteds_and_what_is_done_to_it_counts() -> None:
+    d = Deferred()
+    d.addCallback(str, "x", y=1).addErrback(repr).addBoth(len)
+    entries = d._callbacks
+    assert entries[0][0] == (str, ("x",), {"y": 1})
+    assert entries[1][1][:2] == (repr, ())
+    assert entries[2][0] is entries[2][1]
+    assert [len(pair) for pair in entries] == [2, 2, 2]
+    assert d._callbacks is entries
+    entries.clear()
+    d.addCallback(lambda n: n + 1)
+    assert len(entries) == 1
+    call: Any = (lambda n: n * 10, (), {})
+    entries.insert(0, (call, call))
+    d.callback(4)
+    assert results_of(d) == [41]
+
+
+def test_waiting_deferreds_and_generators_are_entries_too() -> None:
+    inner = Deferred()
+    outer = succeed(None).addCallback(lambda _: inner)
+
+    @inlineCallbacks
+    def function() -> Any:
+        return (yield inner)
+
+    waiting = function()
+    assert [pair[0][1] for pair in inner._callbacks] == [(outer,), ()]
+    inner.callback(5)
+    assert (results_of(outer), results_of(waiting)) == ([5], [None])
+
+
+def test_entries_may_be_replaced() -> None:
+    d = Deferred()
+    d.addCallback(lambda n: n + 1)
+    d._callbacks, old = [], d._callbacks
+    d.addCallback(lambda n: n * 2)
+    d._callbacks.extend(old)
+    d.callback(5)
+    assert results_of(d) == [11]
+
+
+def test_attributes_may_be_added() -> None:
+    d = Deferred()
+    d.note = "mine"
+    assert d.__dict__ == {"note": "mine"}
+
+
+def test_result_is_absent_before_it_is_there() -> None:
+    d = Deferred()
+    assert not hasattr(d, "result")
+    d.callback(None)
+    assert d.result is None
+
+
+def test_subclasses_go_where_deferreds_go() -> None:
+    class Mine(Deferred[int]):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.added = 0
+
+        def addBoth(self, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 (Twisted's name)
+            self.added += 1
+            return super().addBoth(*args, **kwargs)
+
+    mine = Mine()
+    outer = succeed(1).addCallback(lambda _: mine)
+
+    @inlineCallbacks
+    def function(d: Any) -> Any:
+        return (yield d)
+
+    mine.callback(7)
+    assert results_of(outer) == [7]
+    another = Mine()
+    waiting = function(another)
+    assert another.added == 1
+    another.callback(8)
+    assert results_of(waiting) == [8]
+
+
+# -- depth ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_chain_of_deferreds_needs_no_stack() -> None:
+    first = last = Deferred()
+    for _ in range(DEEP):
+        waits = last
+        last = Deferred()
+        last.addCallback(lambda _, waits=waits: waits)
+        last.callback(None)
+    results = results_of(last)
+    first.callback("end")
+    assert results == ["end"]
+
+
+def test_a_long_chain_of_generators_needs_no_stack() -> None:
+    @inlineCallbacks
+    def level(d: Any) -> Any:
+        return (yield d) + 1
+
+    first = last = Deferred()
+    for _ in range(DEEP):
+        last = level(last)
+    results = results_of(last)
+    first.callback(0)
+    assert results == [DEEP]
+
+
+def test_a_long_chain_of_groups_needs_no_stack() -> None:
+    first = last = Deferred()
+    for _ in range(DEEP):
+        last = gatherResults([last])
+        last.addCallback(lambda values: values[0])
+    results = results_of(last)
+    first.callback("end")
+    assert results == ["end"]
+
+
+def test_long_chains_can_be_dropped() -> None:
+    @inlineCallbacks
+    def level(d: Any) -> Any:
+        return (yield d)
+
+    last = Deferred()
+    for _ in range(DEEP):
+        last = level(last)
+    del last
+    gc.collect()
+    d = Deferred()
+    for _ in range(DEEP):
+        d.addCallback(lambda _: None)
+    del d
+
+
+def test_what_must_recurse_ends_in_an_error_not_in_a_crash(reported: Any) -> None:
+    first = last = Deferred()
+    for _ in range(10 * sys.getrecursionlimit()):
+        following = Deferred()
+        last.chainDeferred(following)
+        last = following
+    first.callback(None)
+    assert not last.called
+    del first, last, following
+    gc.collect()
+    assert {failure.type for failure, *_ in reported.lost} == {RecursionError}
+    reported.lost.clear()
+
+
+# -- release ----------------------------------------------------------------------------------------------------------
+
+
+class Thing:
+    """Something whose end can be watched."""
+
+
+@pytest.fixture
+def _no_collector() -> Any:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_collector")
+def test_callbacks_and_arguments_are_let_go_as_they_run() -> None:
+    thing = Thing()
+    watch = weakref.ref(thing)
+    d = Deferred()
+    d.addCallback(lambda _, thing: None, thing)
+    d.addCallback(lambda _, thing: None, thing)
+    d.addCallback(lambda _: watch() is None)
+    del thing
+    d.callback(None)
+    assert results_of(d) == [True]
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_generator_and_its_deferred_go_when_they_end(fails: bool) -> None:
+    @inlineCallbacks
+    def function(thing: Any, waits: Any) -> Any:
+        yield waits
+        if fails:
+            raise ValueError
+        return 1
+
+    waits, thing = Deferred(), Thing()
+    d = function(thing, waits)
+    watches = [weakref.ref(thing), weakref.ref(d), weakref.ref(waits)]
+    d.addErrback(lambda failure: failure.cleanFailure())
+    del thing, d
+    waits.callback(None)
+    del waits
+    assert [watch() for watch in watches] == [None] * 3
+
+
+@pytest.mark.usefixtures("_no_collector")
+def test_a_group_goes_when_it_is_fired() -> None:
+    members = [Deferred() for _ in range(3)]
+    group = gatherResults(members)
+    watch = weakref.ref(group)
+    for member in members:
+        member.callback(Thing())
+    things = [weakref.ref(thing) for thing in results_of(group)[0]]
+    del group
+    assert watch() is None
+    del members, member
+    assert [thing() for thing in things] == [None] * 3
+
+
+@pytest.mark.usefixtures("_no_collector")
+def test_a_canceller_goes_when_the_deferred_is_fired() -> None:
+    def canceller(_: object) -> None:
+        raise AssertionError(d)
+
+    d = Deferred(canceller)
+    watch = weakref.ref(canceller)
+    del canceller
+    d.callback(None)
+    assert watch() is None
+
+
+def test_pending_cycles_are_collected() -> None:
+    d = Deferred()
+    d.addCallback(lambda _, d: d, d)
+    d.me = d
+    watch = weakref.ref(d)
+    del d
+    gc.collect()
+    assert watch() is None
+
+
+# -- misuse -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_firing_is_an_error_that_tells_what_to_do() -> None:
+    d = succeed(1)
+    with pytest.raises(defer.AlreadyCalledError, match="setStory"):
+        d.callback(2)
+    with pytest.raises(DeferredError):
+        d.errback(ValueError())
+
+
+def test_a_second_firing_tells_the_story(stories: None) -> None:
+    d = Deferred()
+    d.callback("first")
+    with pytest.raises(defer.AlreadyCalledError, match="with 'first' by test_a_second_firing_tells_the_story"):
+        d.callback("second")
+
+
+@pytest.mark.parametrize("add", ["addCallback", "addErrback", "addBoth", "addCallbacks"])
+def test_what_cannot_be_called_is_refused_where_it_is_added(add: str) -> None:
+    with pytest.raises(CallbackError, match="must be callable, not 5") as caught:
+        getattr(Deferred(), add)(5)
+    assert isinstance(caught.value, TypeError)
+    with pytest.raises(CallbackError):
+        Deferred().addCallbacks(str, 5)  # type: ignore[arg-type]
+
+
+def test_a_deferred_that_is_returned_to_itself_is_warned_of() -> None:
+    d = Deferred()
+    d.addCallback(lambda _: d)
+    with pytest.warns(DeprecationWarning, match="Callback returned the Deferred it was attached to"):
+        d.callback(None)
+
+
+def test_a_failure_of_nothing_is_an_error() -> None:
+    with pytest.raises(defer.NoCurrentExceptionError):
+        Deferred().errback()
+
+
+def test_a_canceller_that_fires_decides_the_result() -> None:
+    d = Deferred(lambda d: d.callback("instead"))
+    d.cancel()
+    assert results_of(d) == ["instead"]
+
+
+def test_a_result_that_comes_after_cancel_is_dropped_once() -> None:
+    d = Deferred()
+    d.cancel()
+    d.callback("late")
+    with pytest.raises(defer.AlreadyCalledError):
+        d.callback("later")
+    assert results_of(d)[0].check(defer.CancelledError)
+
+
+def test_a_list_of_results_consumes_errors_if_asked() -> None:
+    members = [Deferred(), Deferred()]
+    group = DeferredList(members, consumeErrors=True)
+    members[0].errback(ValueError("no"))
+    members[1].callback(2)
+    (first, second) = results_of(group)[0]
+    assert first[0] is False
+    assert isinstance(first[1], Failure)
+    assert second == (True, 2)
+    assert members[0].result is None
