@@ -16,6 +16,7 @@ import fate
 from fate import errors
 
 NAMES = {
+    "Deferred": "fate.defer",
     "EventLoopPolicy": "fate.policy",
     "Fate": "fate.loop",
     "FateError": "fate.errors",
@@ -28,6 +29,7 @@ NAMES = {
     "TimerHandle": "fate.core.handle",
     "__version__": None,
     "compiled": None,
+    "defer": None,
     "errors": None,
     "install": "fate.policy",
     "new_event_loop": "fate.loop",

@@ -84,8 +84,12 @@ def invoke(
             return callback(result, *args)
         return callback(result, *args, **kwargs)
     except BaseException as error:  # as the compiled build, which leaves no frame of its own in the traceback
-        traceback = error.__traceback__
-        return failed(error.with_traceback(traceback and traceback.tb_next))
+        return failed(_without_this_frame(error))
+
+
+def _without_this_frame(error: BaseException) -> BaseException:
+    # Nobody may keep that first entry: its frame has the error among its variables.
+    return error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
 
 
 class Ended:
@@ -104,8 +108,7 @@ def _step(context: Context, step: Callable[[Any], Any], value: Any) -> Any:
     except StopIteration as stop:
         return Ended(stop.value)
     except BaseException as error:
-        traceback = error.__traceback__
-        return Ended(None, error.with_traceback(traceback and traceback.tb_next))
+        return Ended(None, _without_this_frame(error))
 
 
 def advance(generator: Any, context: Context, value: Any) -> Any:

@@ -22,6 +22,12 @@ def fail(_: object = None) -> None:
     raise ValueError("on purpose")
 
 
+def collect_uncompiled() -> None:
+    """The frames that the compiled build has not are in the traceback of an uncompiled one, and know the Deferred."""
+    if not fate.compiled:
+        gc.collect()
+
+
 # -- lost errors ------------------------------------------------------------------------------------------------------
 
 
@@ -31,6 +37,7 @@ def test_an_error_is_reported_as_soon_as_it_is_lost(reported: Any) -> None:
     d.callback(None)
     assert reported.lost == []
     del d
+    collect_uncompiled()
     ((failure, _, story, fired_by),) = reported.lost
     assert failure.check(ValueError)
     assert story is None
@@ -75,6 +82,7 @@ def test_the_log_says_what_where_and_by_whom(caplog: pytest.LogCaptureFixture) -
         d.callback("begin")
         with caplog.at_level(logging.CRITICAL, "fate.defer"):
             del d
+            collect_uncompiled()
     finally:
         defer.setStory(False)
     (record,) = caplog.records

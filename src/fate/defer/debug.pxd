@@ -1,6 +1,9 @@
 from fate._native cimport Notes
 
 
+cdef int _alive
+
+
 cdef class DebugInfo:
     cdef public object failResult
     cdef public object creator

@@ -1,11 +1,15 @@
 """DebugInfo: what is known of a Deferred when its error is lost, and the report of that.
 
 A Deferred whose result is a Failure owns a DebugInfo that holds the Failure. When the Deferred goes, so does that, and
-whoever goes with a Failure left reports it. Nobody else owns one, so that this happens at once, on the spot.
+whoever goes with a Failure left reports it. Nobody else owns one, so that this happens at once, on the spot, unless the
+exception's traceback leads back to the Deferred (a frame on the way has it in a variable): then the garbage collector
+finds it, at the latest when the program ends.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 import traceback
 from types import FrameType
@@ -14,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 from fate._native import Notes
 from fate.defer import report
 from fate.defer.story import FOLDER, Story
+
+
+_alive = 0
 
 
 class DebugInfo:
@@ -31,6 +38,8 @@ class DebugInfo:
         fired_by: Notes | None
 
     def __init__(self) -> None:
+        global _alive
+        _alive += 1
         self.failResult = None
         self.creator = None
         self.invoker = None
@@ -46,6 +55,8 @@ class DebugInfo:
         return text
 
     def __del__(self) -> None:
+        global _alive
+        _alive -= 1
         if self.failResult is not None and not sys.is_finalizing():
             story = None if self.notes is None else Story("Story of the Deferred", self.notes)
             fired_by = "" if self.fired_by is None else Story("", self.fired_by).steps[-1].where()
@@ -63,3 +74,9 @@ def stack() -> list[str]:
     while frame is not None and frame.f_code.co_filename.startswith(FOLDER):
         frame = frame.f_back
     return traceback.format_stack(frame)
+
+
+@atexit.register
+def _find_the_lost() -> None:
+    if _alive:
+        gc.collect()
