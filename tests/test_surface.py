@@ -156,6 +156,7 @@ TREE = {
     "SourceError": ("FateError", "OSError"),
     "AddressInUseError": ("SourceError", None),
     "OutOfDescriptorsError": ("SourceError", None),
+    "DeferredError": ("FateError", None),
     "ProgramError": ("FateError", None),
 }
 

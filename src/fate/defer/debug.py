@@ -19,7 +19,6 @@ from fate._native import Notes
 from fate.defer import report
 from fate.defer.story import FOLDER, Story
 
-
 _alive = 0
 
 
