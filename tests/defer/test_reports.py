@@ -129,6 +129,22 @@ def test_debugging_records_stacks(reported: Any) -> None:
     assert "fate/defer/" not in text
 
 
+def test_an_error_lost_deep_in_a_stack_is_reported_later(reported: Any) -> None:
+    class Deep:
+        def unhandled(self, *_: object) -> None:
+            raise RecursionError
+
+    report.set_reporter(Deep())  # type: ignore[arg-type]
+    Deferred().errback(ValueError("deep"))
+    collect_uncompiled()
+    report.set_reporter(reported)
+    Deferred().errback(ValueError("on the surface"))
+    collect_uncompiled()
+    texts = {str(failure.value) for failure, *_ in reported.lost}
+    assert texts == {"deep", "on the surface"}
+    reported.lost.clear()
+
+
 def test_logged_errors_go_on(reported: Any) -> None:
     d = Deferred()
     d.addErrback(defer.logError).addErrback(lambda failure: failure.trap(ValueError) and None)

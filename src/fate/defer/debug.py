@@ -20,6 +20,7 @@ from fate.defer import report
 from fate.defer.story import FOLDER, Story
 
 _alive = 0
+_lost: list[Any] = []  # of what is to be reported: a Failure, who made and fired its Deferred, its notes, and where
 
 
 class DebugInfo:
@@ -46,20 +47,36 @@ class DebugInfo:
         self.fired_by = None
 
     def _getDebugTracebacks(self) -> str:
-        text = ""
-        if self.creator is not None:
-            text += _indented(" C: ", "Deferred was created:", self.creator)
-        if self.invoker is not None:
-            text += _indented(" I: ", "First Invoker was:", self.invoker)
-        return text
+        return _stacks(self.creator, self.invoker)
 
     def __del__(self) -> None:
         global _alive
         _alive -= 1
         if self.failResult is not None and not sys.is_finalizing():
-            story = None if self.notes is None else Story("Story of the Deferred", self.notes)
-            fired_by = "" if self.fired_by is None else Story("", self.fired_by).steps[-1].where()
-            report.reporter().unhandled(self.failResult, self._getDebugTracebacks(), story, fired_by)
+            _lost.append((self.failResult, self.creator, self.invoker, self.notes, self.fired_by))
+            _report_lost()
+
+
+def _report_lost() -> None:
+    """Report what has been lost. Where the stack is too deep for that, it waits for the next time."""
+    while _lost:
+        failure, creator, invoker, notes, fired_by = last = _lost.pop()
+        try:
+            story = None if notes is None else Story("Story of the Deferred", notes)
+            where = "" if fired_by is None else Story("", fired_by).steps[-1].where()
+            report.reporter().unhandled(failure, _stacks(creator, invoker), story, where)
+        except RecursionError:
+            _lost.append(last)
+            return
+
+
+def _stacks(creator: list[str] | None, invoker: list[str] | None) -> str:
+    text = ""
+    if creator is not None:
+        text += _indented(" C: ", "Deferred was created:", creator)
+    if invoker is not None:
+        text += _indented(" I: ", "First Invoker was:", invoker)
+    return text
 
 
 def _indented(prefix: str, title: str, stack: list[str]) -> str:
@@ -79,3 +96,4 @@ def stack() -> list[str]:
 def _find_the_lost() -> None:
     if _alive:
         gc.collect()
+    _report_lost()
