@@ -34,6 +34,7 @@ __all__ = [
     "track",
 ]
 
+
 def compiled() -> bool:
     """Whether this is the compiled build."""
     return False

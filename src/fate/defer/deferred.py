@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Mapping
 from types import GenericAlias, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from fate._native import COMPILED, Notes, invoke, is_instance, recycle
+from fate._native import Notes, compiled, invoke, is_instance, recycle
 from fate.defer import debug, futures
 from fate.defer.debug import DebugInfo
 from fate.defer.errors import AlreadyCalledError, CallbackError, CancelledError
@@ -60,7 +60,7 @@ FAILTHRU = (_failthru, (), NO_KWARGS)
 
 ADDED, FIRED, LOST, MADE = int(Kind.ADDED), int(Kind.FIRED), int(Kind.LOST), int(Kind.MADE)
 RAISED, RETURNED, WAITS = int(Kind.RAISED), int(Kind.RETURNED), int(Kind.WAITS)
-_compiled = COMPILED
+_compiled = compiled()
 _failure_class: Any = Failure
 _starter: Any = None
 _debugging = False

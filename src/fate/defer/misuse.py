@@ -9,9 +9,9 @@ import inspect
 import warnings
 from typing import Any, NoReturn
 
-from fate._native import COMPILED
+from fate._native import compiled
 
-CALLER = 1 if COMPILED else 2  # compiled functions have no frame
+CALLER = 1 if compiled() else 2  # compiled functions have no frame
 
 
 def deprecated(name: str, since: str, instead: str = "", frames: int = 2) -> None:
