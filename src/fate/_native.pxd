@@ -13,10 +13,11 @@ cdef extern from "sys/epoll.h" nogil:
 
 cpdef bint compiled() noexcept
 cpdef int64_t clock_ns() noexcept
-cpdef object run_in_context(object context, object callback, tuple args, bint copy)
+cpdef object run_in_context(object context, object callback, tuple args)
 cpdef bint can_share() except -1
 cpdef bint shares(object snapshot) noexcept
 cpdef object copy_context()
+cpdef object copy_of(object context)
 cpdef object recycle(type cls, bint tracked, int limit)
 cpdef object track(object made)
 

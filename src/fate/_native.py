@@ -24,6 +24,7 @@ __all__ = [
     "clock_ns",
     "compiled",
     "copy_context",
+    "copy_of",
     "invoke",
     "is_instance",
     "recycle",
@@ -40,10 +41,13 @@ def compiled() -> bool:
     return False
 
 
-def run_in_context(
-    context: Context, callback: Callable[..., object], args: tuple[Any, ...], copy: bool
-) -> BaseException | None:
-    """Call `callback(*args)` inside `context`, or a copy of it; return None, or the exception that it raised."""
+def copy_of(context: Context) -> Context:
+    """A copy of `context`."""
+    return context.copy()
+
+
+def run_in_context(context: Context, callback: Callable[..., object], args: tuple[Any, ...]) -> BaseException | None:
+    """Call `callback(*args)` inside `context`; return None, or the exception that it raised."""
     try:
         context.run(callback, *args)
     except BaseException as error:  # the engine decides what becomes of it

@@ -78,20 +78,14 @@ cdef extern from * nogil:
         static inline int fate_shares(PyObject *snapshot) { return 0; }
     #endif
 
-    /* Calls `callback(*args)` inside `context`, or a copy of it; gives None, or the exception that came out of it. */
-    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args, int copy) {
+    /* Calls `callback(*args)` inside `context`; gives None, or the exception that came out of it. */
+    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
         PyObject *result = NULL;
-        if (copy) {
-            context = PyContext_Copy(context);
-        } else {
-            Py_INCREF(context);
-        }
-        if (context != NULL && PyContext_Enter(context) == 0) {
+        if (PyContext_Enter(context) == 0) {
             result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0),
                                          (size_t)PyTuple_GET_SIZE(args), NULL);
             if (PyContext_Exit(context) != 0) Py_CLEAR(result);
         }
-        Py_XDECREF(context);
         if (result != NULL) {
             Py_DECREF(result);
             Py_RETURN_NONE;
@@ -290,7 +284,7 @@ cdef extern from * nogil:
 cdef extern from *:
     bint FATE_KNOWS_CONTEXT
     bint fate_shares(object snapshot)
-    object fate_run_in_context(object context, object callback, object args, bint copy)
+    object fate_run_in_context(object context, object callback, object args)
     object fate_invoke(object callback, object result, object args, object kwargs, object failed)
     object fate_advance(object generator, object context, object value, int thrown, int *state)
     PyObject *fate_place(object skipped, int *instruction)
@@ -298,8 +292,10 @@ cdef extern from *:
     PyObject *fate_value_told(object value, int *kind)
     PyObject *fate_callback_told(object callback)
     object PyContext_CopyCurrent()
+    object PyContext_Copy(object context)
     void fate_recycle(type cls, int tracked, int limit)
     void PyObject_GC_Track(object made)
+    int PyObject_GC_IsTracked(object made)
 
 cdef extern from "sys/epoll.h" nogil:
     enum:
@@ -321,9 +317,9 @@ cpdef int64_t clock_ns() noexcept:
     return fate_clock_ns()
 
 
-cpdef object run_in_context(object context, object callback, tuple args, bint copy):
-    """Call `callback(*args)` inside `context`, or a copy of it; return None, or the exception that it raised."""
-    return fate_run_in_context(context, callback, args, copy)
+cpdef object run_in_context(object context, object callback, tuple args):
+    """Call `callback(*args)` inside `context`; return None, or the exception that it raised."""
+    return fate_run_in_context(context, callback, args)
 
 
 cpdef bint shares(object snapshot) noexcept:
@@ -351,6 +347,11 @@ cpdef object copy_context():
     return PyContext_CopyCurrent()
 
 
+cpdef object copy_of(object context):
+    """A copy of `context`."""
+    return PyContext_Copy(context)
+
+
 cpdef object recycle(type cls, bint tracked, int limit):
     """Keep up to `limit` dead objects of `cls` for new ones; if not `tracked`, the garbage collector does not look at them.
 
@@ -361,8 +362,9 @@ cpdef object recycle(type cls, bint tracked, int limit):
 
 
 cpdef object track(object made):
-    """Have the garbage collector look at an object of an untracked class after all."""
-    PyObject_GC_Track(made)
+    """Have the garbage collector look at an object of an untracked class after all; None is left alone."""
+    if made is not None and not PyObject_GC_IsTracked(made):
+        PyObject_GC_Track(made)
 
 
 cpdef bint is_instance(object made, object cls) noexcept:

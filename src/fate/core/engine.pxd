@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t
 
 cimport cython
 
-from fate._native cimport can_share, clock_ns, compiled, copy_context, run_in_context, shares, track
+from fate._native cimport can_share, clock_ns, compiled, copy_context, copy_of, run_in_context, shares, track
 from fate.core.handle cimport Handle, Owner, TimerHandle
 from fate.core.timers cimport Timers
 
