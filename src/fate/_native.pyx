@@ -91,16 +91,26 @@ cdef extern from * nogil:
     #endif
     }
 
-    /* Freelists: dead objects of two types are kept for the next ones, linked through their reference counts. */
+    /* Freelists: dead objects of a few types are kept for the next ones, linked through their reference counts.
+       A type that is derived from one of them inherits the functions, and has no list. */
+    #define FATE_TYPES 4
     static struct fate_freelist {
         PyTypeObject *type;
         PyObject *first;
         int count, tracked, limit;
-    } fate_freelists[2];
+    } fate_freelists[FATE_TYPES];
+
+    static inline struct fate_freelist *fate_freelist_of(PyTypeObject *type) {
+        for (int i = 0; i < FATE_TYPES; i++)
+            if (fate_freelists[i].type == type) return &fate_freelists[i];
+        return NULL;
+    }
 
     static PyObject *fate_alloc(PyTypeObject *type, Py_ssize_t items) {
-        struct fate_freelist *list = &fate_freelists[type == fate_freelists[1].type];
-        PyObject *made = list->first;
+        struct fate_freelist *list = fate_freelist_of(type);
+        PyObject *made;
+        if (list == NULL) return PyType_GenericAlloc(type, items);
+        made = list->first;
         if (made != NULL) {
             list->first = *(PyObject **)made;
             list->count--;
@@ -116,8 +126,8 @@ cdef extern from * nogil:
     }
 
     static void fate_free(void *dead) {
-        struct fate_freelist *list = &fate_freelists[Py_TYPE((PyObject *)dead) == fate_freelists[1].type];
-        if (list->count >= list->limit) {
+        struct fate_freelist *list = fate_freelist_of(Py_TYPE((PyObject *)dead));
+        if (list == NULL || list->count >= list->limit) {
             PyObject_GC_Del(dead);
             return;
         }
@@ -127,8 +137,8 @@ cdef extern from * nogil:
     }
 
     static void fate_recycle(PyTypeObject *type, int tracked, int limit) {
-        struct fate_freelist *list = &fate_freelists[fate_freelists[0].type != NULL];
-        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || list->type != NULL) return;
+        struct fate_freelist *list = fate_freelist_of(NULL);
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || list == NULL || fate_freelist_of(type) != NULL) return;
         list->type = type;
         list->tracked = tracked;
         list->limit = limit;

@@ -17,6 +17,9 @@ cdef char LASTING
 
 cdef class Poll:
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
+    cpdef unsigned int events(self, int fd) except? 0xffffffff
+    cpdef Handle set_reader(self, int fd, Handle handle)
+    cpdef Handle set_writer(self, int fd, Handle handle)
 
 
 cdef class Engine(Owner):
@@ -41,6 +44,7 @@ cdef class Engine(Owner):
 
     cdef int _forget_timer(self, TimerHandle timer) except -1
     cdef object _context_of(self, Handle handle)
+    cdef int _file_timer(self, TimerHandle timer) except -1
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)

@@ -48,6 +48,18 @@ class Poll:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever), append the handles of what came to `ready`."""
         raise NotImplementedError
 
+    def events(self, fd: int) -> int:
+        """What came last for `fd`, as epoll's bits; 0 if nothing did."""
+        raise NotImplementedError
+
+    def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is readable; None: nobody. Returns the one before, not cancelled."""
+        raise NotImplementedError
+
+    def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
+        raise NotImplementedError
+
 
 class Engine(Owner):
     """The turn, the queue of ready handles, and the timers. `Fate` is built on it."""
@@ -155,6 +167,10 @@ class Engine(Owner):
             handle._snapshot = handle._snapshot.copy()
         context: Context = handle._snapshot
         return context
+
+    def _file_timer(self, timer: TimerHandle) -> int:
+        self._timers.add(timer)
+        return 0
 
     def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
         """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again."""
@@ -277,6 +293,7 @@ class Engine(Owner):
 
     def turn(self) -> None:
         """One pass: poll, due timers, and every callback that is ready by then."""
+        self._fast_turns = 0
         self._turn()
 
     def run_turns(self) -> None:
@@ -370,6 +387,11 @@ class Engine(Owner):
     def set_instrument(self, instrument: Instrument | None) -> None:
         """Have `instrument` told of every handle before and after it runs; None: nobody."""
         self._instrument = instrument
+
+    def scheduled(self) -> list[Handle]:
+        """The handles that will run unless they are cancelled: the ready ones in their order, then the timers."""
+        ready = self._queue[self._head :]
+        return [handle for handle in [*ready, *self._timers.pending()] if handle is not None and not handle._cancelled]
 
     def in_own_thread(self) -> bool:
         """Whether the caller is in the thread that runs this engine."""

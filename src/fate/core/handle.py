@@ -25,6 +25,10 @@ class Owner:
         """Take `timer` from among the pending ones."""
         raise NotImplementedError
 
+    def _file_timer(self, timer: TimerHandle) -> int:
+        """Put `timer` among the pending ones."""
+        raise NotImplementedError
+
     def _describe_handle(self, handle: Handle) -> str:
         """The `repr` of a handle that has not run."""
         raise NotImplementedError

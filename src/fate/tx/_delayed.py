@@ -1,0 +1,207 @@
+# cython: binding=True
+"""Timed calls as Twisted has them, as timers of the engine.
+
+`callLater` is a method of the reactor, written here because it is hot. A `DelayedCall` is the engine's timer and
+Twisted's `IDelayedCall` in one object. It is due by the engine's clock, which never goes back; the times that it tells
+are those of `reactor.seconds()`, the time of day. At any moment a call that is to come lies in one place: among the
+engine's timers, or, when it is due, in its queue. One that is moved while it waits in the queue stays there, and
+goes back to the timers when its turn comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from traceback import format_stack
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.base import DelayedCall as Twisted
+from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.reflect import safe_repr
+from zope.interface import classImplements
+
+from fate._native import clock_ns, copy_context, recycle
+from fate.core.engine import Engine
+from fate.core.handle import READY, TimerHandle
+
+SOON = 0.0003  # a crowd of timers is due at most one tick of the timers before `deadline()`, in seconds
+ROUNDING = 1e-6  # what the time of day, a float of 2**31 seconds, may lose: a call is not early by any clock
+
+log = Logger("twisted.internet.base")
+
+
+class DelayedCall(TimerHandle):
+    """A call that `callLater` has scheduled."""
+
+    __slots__ = ("_moved", "args", "called", "creator", "func", "kw", "seconds", "time")
+
+    if TYPE_CHECKING:
+        _moved: bool  # it was given another time while it was in the queue
+        time: Any
+        seconds: Callable[[], Any]
+        func: Any
+        args: Any
+        kw: Any
+        called: int
+        creator: Any
+
+    @property
+    def cancelled(self) -> int:  # type: ignore[override]  # Twisted's is no method
+        return 1 if self._cancelled else 0
+
+    def getTime(self) -> Any:  # noqa: N802 (Twisted's name)
+        """When it is due, on `reactor.seconds()`'s clock."""
+        return self.time
+
+    def active(self) -> bool:
+        """Whether it is still to come."""
+        return not (self._cancelled or self.called)
+
+    def cancel(self) -> None:
+        """Take it back.
+
+        Raises AlreadyCancelled, AlreadyCalled.
+        """
+        self._check_active()
+        self._cancelled = True
+        if self._slot != READY and self._loop is not None:
+            self._loop._forget_timer(self)
+        self._empty()
+        self.func = self.args = self.kw = None
+
+    def reset(self, secondsFromNow: float) -> None:  # noqa: N802, N803
+        """Have it called so many seconds from now instead.
+
+        Raises AlreadyCancelled, AlreadyCalled.
+        """
+        self._check_active()
+        self.time = self.seconds() + secondsFromNow
+        self._move(clock_ns() / 1e9 + secondsFromNow)
+
+    def delay(self, secondsLater: float) -> None:  # noqa: N802, N803
+        """Have it called so many seconds later than it is due; a negative number: earlier.
+
+        Raises AlreadyCancelled, AlreadyCalled.
+        """
+        self._check_active()
+        self.time += secondsLater
+        self._move(self._when + secondsLater)
+
+    def _check_active(self) -> int:
+        if self._cancelled:
+            raise AlreadyCancelled
+        if self.called:
+            raise AlreadyCalled
+        return 0
+
+    def _move(self, when: float) -> int:
+        self._when = when
+        if self._slot == READY:
+            self._moved = True
+        elif self._loop is not None:
+            self._loop._forget_timer(self)
+            self._loop._file_timer(self)
+        return 0
+
+    def __call__(self) -> None:
+        """Its turn has come."""
+        if self._moved:
+            self._moved = False
+            self._lasting = True  # the engine shall not empty it
+            if self._loop is not None:
+                self._loop._file_timer(self)
+            return
+        self._lasting = False
+        self.called = 1
+        func = self.func
+        args = self.args
+        kw = self.kw
+        self.func = self.args = self.kw = None
+        try:
+            if kw:
+                func(*args, **kw)
+            else:
+                func(*args)
+        except BaseException:  # as Twisted's reactors: nothing that a call raises stops the reactor
+            report(self.creator)
+
+    def __repr__(self) -> str:
+        parts = [f"<DelayedCall {id(self):#x} [{self.time - self.seconds()}s]"]
+        parts.append(f" called={self.called} cancelled={self.cancelled}")
+        if self.func is not None:
+            name = getattr(self.func, "__qualname__", None) or getattr(self.func, "__name__", None)
+            values = [safe_repr(value) for value in self.args or ()]
+            values += [f"{key}={safe_repr(value)}" for key, value in (self.kw or {}).items()]
+            parts.append(f" {name or safe_repr(self.func)}({', '.join(values)})")
+        if self.creator is not None:
+            parts.append("\n\ntraceback at creation: \n\n" + "    ".join(self.creator))
+        return "".join(parts) + ">"
+
+
+def report(creator: list[str] | None) -> None:
+    """Log the exception that is being handled, raised by a timed call; creator: the stack of who made it, if known."""
+    if creator is None:
+        log.failure("while handling timed call")
+        return
+    stack = "".join(creator).rstrip().replace("\n", "\n C:")
+    log.failure("while handling timed call\n C: from a DelayedCall created here:\n C:{stack}\n", stack=stack)
+
+
+def schedule(
+    engine: Engine, seconds: Callable[[], Any], delay: Any, func: Any, args: tuple[Any, ...], kw: dict[str, Any]
+) -> DelayedCall:
+    """Schedule a call on `engine`; seconds: the clock of the times that it tells; the rest as in `callLater`."""
+    call = DelayedCall.__new__(DelayedCall)
+    call.seconds = seconds
+    call.time = seconds() + delay
+    call.func = func
+    call.args = args
+    call.kw = kw
+    call.called = 0
+    call.creator = None
+    call._moved = False
+    call._callback = call
+    call._args = ()
+    call._context = copy_context()
+    call._loop = engine
+    call._source_traceback = None
+    call._cancelled = False
+    call._lasting = False
+    engine._last_id += 1
+    call.id = engine._last_id
+    call.cause = engine._current_id
+    if Twisted.debug:
+        call.creator = format_stack()[:-2]
+    now = clock_ns() / 1e9
+    if delay == 0:
+        call._when = now
+        timers = engine._timers
+        if timers.count == 0 or timers.deadline() - SOON > now:  # nothing else is due: no need to sort it in
+            call._slot = READY
+            engine._queue.append(call)
+            return call
+    else:
+        call._when = now + delay + ROUNDING
+    engine._timers.add(call)
+    return call
+
+
+def callLater(  # noqa: N802
+    self: Any, delay: float, callable: Callable[..., Any], *args: object, **kw: object
+) -> DelayedCall:
+    """Call `callable(*args, **kw)` once, `delay` seconds from now, never early; returns its `IDelayedCall`.
+
+    Raises AssertionError, as Twisted does, for a negative delay; LoopClosedError; in asyncio's debug mode,
+    WrongThreadError.
+    """
+    if not delay >= 0:
+        raise AssertionError(f"{delay} is not greater than or equal to 0 seconds")
+    engine = self.loop
+    if engine._closed or engine._debug:
+        engine._check_call(callable, "callLater", True)
+    return schedule(engine, self.seconds, delay, callable, args, kw)
+
+
+classImplements(DelayedCall, IDelayedCall)
+recycle(DelayedCall, True)
