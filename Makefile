@@ -13,7 +13,7 @@ help:
 	@echo 'make test         set up, then run the tests'
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
-	@echo 'make conformance  CPython'"'"'s own asyncio tests against Fate'
+	@echo 'make conformance  CPython'"'"'s asyncio tests and Twisted'"'"'s reactor tests, against Fate'
 	@echo 'make bench        Fate beside asyncio, uvloop and rloop'
 	@echo 'make docs         build the documentation into docs/_build'
 	@echo 'Variables: PYTHON=python3.12  VENV=.venv  FATE_PURE=1 (do not compile)'
@@ -54,8 +54,9 @@ format: $(VENV)/made-check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-conformance: $(VENV)/made
+conformance: $(VENV)/made-conformance
 	$(BIN)/python tests/conformance/cpython.py
+	$(BIN)/python tests/conformance/twisted_reactor.py
 
 bench: $(VENV)/made
 	$(BIN)/python -m benchmarks
