@@ -25,6 +25,10 @@ class Owner:
         """Take `timer` from among the pending ones."""
         raise NotImplementedError
 
+    def _now(self) -> float:
+        """The time on the engine's clock, in seconds."""
+        raise NotImplementedError
+
     def _file_timer(self, timer: TimerHandle) -> int:
         """Put `timer` among the pending ones."""
         raise NotImplementedError

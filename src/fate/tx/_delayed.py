@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.reflect import safe_repr
 from zope.interface import classImplements
 
-from fate._native import clock_ns, copy_context, recycle
+from fate._native import copy_context, recycle
 from fate.core.engine import Engine
 from fate.core.handle import READY, TimerHandle
 
@@ -77,7 +77,8 @@ class DelayedCall(TimerHandle):
         """
         self._check_active()
         self.time = self.seconds() + secondsFromNow
-        self._move(clock_ns() / 1e9 + secondsFromNow)
+        if self._loop is not None:
+            self._move(self._loop._now() + secondsFromNow + ROUNDING)
 
     def delay(self, secondsLater: float) -> None:  # noqa: N802, N803
         """Have it called so many seconds later than it is due; a negative number: earlier.
@@ -173,7 +174,7 @@ def schedule(
     call.cause = engine._current_id
     if Twisted.debug:
         call.creator = format_stack()[:-2]
-    now = clock_ns() / 1e9
+    now = engine._now()
     if delay == 0:
         call._when = now
         timers = engine._timers

@@ -19,10 +19,19 @@ cdef class Descriptor:
     cdef readonly bint reading
     cdef readonly bint writing
     cdef readonly bint armed
+    cdef bint plain_reader
+    cdef bint plain_writer
 
     @cython.locals(reads=bint)
     cdef int _work(self, unsigned int events) except -1
     cdef int _try(self) except -1
+
+    @cython.locals(own=dict)
+    cdef object _receive(self)
+
+    @cython.locals(own=dict, pieces=list)
+    cdef object _send(self)
+
     cdef int _arm(self) except -1
 
 

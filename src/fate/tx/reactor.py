@@ -104,6 +104,20 @@ class FateReactor(PosixReactorBase):
             )
         super().run(installSignalHandlers=installSignalHandlers)
 
+    def startRunning(self, installSignalHandlers: bool = True) -> None:  # noqa: N802, N803
+        """Fire the startup triggers; asyncio's functions find the loop in them as if it ran already.
+
+        For those who run the loop themselves; `run` calls it.
+        """
+        if asyncio._get_running_loop() is not None:
+            super().startRunning(installSignalHandlers=installSignalHandlers)
+            return
+        asyncio._set_running_loop(self.loop)
+        try:
+            super().startRunning(installSignalHandlers=installSignalHandlers)
+        finally:
+            asyncio._set_running_loop(None)
+
     def mainLoop(self) -> None:  # noqa: N802
         """Turn the loop until `crash()`."""
         while self._started:
