@@ -63,9 +63,8 @@ def test_importing_fate_tx_imports_no_twisted() -> None:
 
 
 def test_trial_runs_on_it(tmp_path: Path) -> None:
-    test = "from twisted.trial.unittest import TestCase\nclass T(TestCase):\n def test(self):\n  " + KIND.replace(
-        "; ", "\n  "
-    )
+    body = KIND.replace("; ", "\n  ")
+    test = f"from twisted.trial.unittest import TestCase\nclass T(TestCase):\n def test_kind(self):\n  {body}"
     (tmp_path / "test_kind.py").write_text(test)
     command = [sys.executable, "-m", "twisted.trial", "--reactor=fate", "test_kind"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=True)
@@ -79,13 +78,16 @@ def test_twistd_runs_on_it(tmp_path: Path) -> None:
         "from twisted.internet import reactor\n"
         "reactor.callLater(0, lambda: (print(type(reactor).__name__), reactor.stop()))\n"
     )
-    command = [sys.executable, "-m", "twisted", "--help-reactors"]
-    listed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=True)
-    assert "fate" in listed.stdout.split()
-    command = [sys.executable, "-m", "twisted.scripts.twistd", "--reactor=fate", "-n", "-l", "log", "-y", "app.tac"]
-    code = "import sys; sys.argv = ['twistd'] + sys.argv[1:]; from twisted.scripts.twistd import run; run()"
-    command = [sys.executable, "-c", code, "--reactor=fate", "-n", "-l", "log", "-y", "app.tac"]
-    subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=True)
+    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+
+    def run(*words: str) -> str:
+        command = [*twistd, *words]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE, check=True
+        ).stdout
+
+    assert "fate" in run("--help-reactors").split()
+    run("--reactor=fate", "-n", "-l", "log", "-y", "app.tac")
     assert "FateReactor" in (tmp_path / "log").read_text()
 
 

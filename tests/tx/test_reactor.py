@@ -184,8 +184,8 @@ def test_a_loop_that_runs_already_can_carry_the_reactor() -> None:
         came.append(await deferred.asFuture(asyncio.get_running_loop()))
         reactor.fireSystemEvent("shutdown")
 
-    with asyncio.Runner(loop_factory=Fate) as runner, pytest.raises(RuntimeError, match="stopped before"):
-        runner.run(main())  # the reactor's end stops the loop
+    with asyncio.Runner(loop_factory=Fate) as runner:
+        runner.run(main())
     assert came == ["called", "shutdown"]
 
 
