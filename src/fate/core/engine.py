@@ -292,7 +292,14 @@ class Engine(Owner):
         return 0
 
     def turn(self) -> None:
-        """One pass: poll, due timers, and every callback that is ready by then."""
+        """One pass: poll, due timers, and every callback that is ready by then.
+
+        While callbacks keep the queue from running empty, most turns do without the poll and the timers.
+        """
+        self._turn()
+
+    def full_turn(self) -> None:
+        """One pass that polls and looks for due timers, also when there is work without."""
         self._fast_turns = 0
         self._turn()
 

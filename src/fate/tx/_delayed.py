@@ -25,7 +25,7 @@ from fate._native import copy_context, recycle
 from fate.core.engine import Engine
 from fate.core.handle import READY, TimerHandle
 
-SOON = 0.0003  # a crowd of timers is due at most one tick of the timers before `deadline()`, in seconds
+SOON = 0.0006  # a crowd of timers is due at most one tick of the timers before `deadline()`, in seconds
 ROUNDING = 1e-6  # what the time of day, a float of 2**31 seconds, may lose: a call is not early by any clock
 
 log = Logger("twisted.internet.base")
@@ -166,7 +166,6 @@ def schedule(
     call._args = ()
     call._context = copy_context()
     call._loop = engine
-    call._source_traceback = None
     call._cancelled = False
     call._lasting = False
     engine._last_id += 1
@@ -205,4 +204,4 @@ def callLater(  # noqa: N802
 
 
 classImplements(DelayedCall, IDelayedCall)
-recycle(DelayedCall, True)
+recycle(DelayedCall, True, 256)

@@ -158,7 +158,7 @@ class FateReactor(PosixReactorBase):
         bound = None
         if delay is not None:
             bound = loop.call_later(delay, _nothing) if delay > 0 else loop.call_soon(_nothing)
-        loop.turn()
+        loop.full_turn()
         if bound is not None:
             bound.cancel()
 
