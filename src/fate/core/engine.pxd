@@ -13,6 +13,7 @@ cdef bint SHARES
 cdef char ONCE
 cdef char SHARING
 cdef char LASTING
+cdef short READY
 
 
 cdef class Poll:
@@ -44,7 +45,8 @@ cdef class Engine(Owner):
 
     cdef int _forget_timer(self, TimerHandle timer) except -1
     cdef object _context_of(self, Handle handle)
-    cdef int _file_timer(self, TimerHandle timer) except -1
+    cdef int _file_again(self, TimerHandle timer) except -1
+    cpdef int prepare(self, Handle handle) except -1
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)

@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fate._native import can_share, clock_ns, compiled, copy_context, run_in_context, shares, track
-from fate.core.handle import Handle, Owner, TimerHandle
+from fate.core.handle import READY, Handle, Owner, TimerHandle
 from fate.core.timers import Timers
 
 FAST_TURNS = 16  # at most so many turns in a row without a poll
@@ -168,8 +168,33 @@ class Engine(Owner):
         context: Context = handle._snapshot
         return context
 
-    def _file_timer(self, timer: TimerHandle) -> int:
+    def _file_again(self, timer: TimerHandle) -> int:
+        if timer._slot != READY:
+            self._timers.remove(timer)
+        elif timer._kind != LASTING:
+            self._context_of(timer)
+            timer._kind = LASTING  # it is running now: the engine shall not empty it
         self._timers.add(timer)
+        return 0
+
+    def prepare(self, handle: Handle) -> int:
+        """Make `handle`, of a kind of its maker's own, one of this engine's: give it a context, an id and a cause.
+
+        For its maker to put among the timers or into the queue; `_callback` and `_args` are its affair as well.
+        """
+        if SHARES:
+            if not shares(self._snapshot):
+                self._snapshot = copy_context()
+            handle._snapshot = self._snapshot
+            handle._kind = SHARING
+        else:
+            handle._snapshot = copy_context()
+            handle._kind = ONCE
+        handle._loop = self
+        handle._cancelled = False
+        self._last_id += 1
+        handle.id = self._last_id
+        handle.cause = self._current_id
         return 0
 
     def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:

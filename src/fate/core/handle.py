@@ -29,8 +29,8 @@ class Owner:
         """The time on the engine's clock, in seconds."""
         raise NotImplementedError
 
-    def _file_timer(self, timer: TimerHandle) -> int:
-        """Put `timer` among the pending ones."""
+    def _file_again(self, timer: TimerHandle) -> int:
+        """Put `timer`, whose time has been changed or which is running, among the pending ones."""
         raise NotImplementedError
 
     def _describe_handle(self, handle: Handle) -> str:

@@ -1,6 +1,5 @@
 cimport cython
 
-from fate._native cimport copy_context
 from fate.core.engine cimport Engine
 from fate.core.handle cimport TimerHandle
 from fate.core.timers cimport Timers

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.reflect import safe_repr
 from zope.interface import classImplements
 
-from fate._native import copy_context, recycle
+from fate._native import recycle
 from fate.core.engine import Engine
 from fate.core.handle import READY, TimerHandle
 
@@ -101,19 +101,16 @@ class DelayedCall(TimerHandle):
         if self._slot == READY:
             self._moved = True
         elif self._loop is not None:
-            self._loop._forget_timer(self)
-            self._loop._file_timer(self)
+            self._loop._file_again(self)
         return 0
 
     def __call__(self) -> None:
         """Its turn has come."""
         if self._moved:
             self._moved = False
-            self._lasting = True  # the engine shall not empty it
             if self._loop is not None:
-                self._loop._file_timer(self)
+                self._loop._file_again(self)
             return
-        self._lasting = False
         self.called = 1
         func = self.func
         args = self.args
@@ -126,6 +123,7 @@ class DelayedCall(TimerHandle):
                 func(*args)
         except BaseException:  # as Twisted's reactors: nothing that a call raises stops the reactor
             report(self.creator)
+        self._empty()
 
     def __repr__(self) -> str:
         parts = [f"<DelayedCall {id(self):#x} [{self.time - self.seconds()}s]"]
@@ -164,13 +162,7 @@ def schedule(
     call._moved = False
     call._callback = call
     call._args = ()
-    call._context = copy_context()
-    call._loop = engine
-    call._cancelled = False
-    call._lasting = False
-    engine._last_id += 1
-    call.id = engine._last_id
-    call.cause = engine._current_id
+    engine.prepare(call)
     if Twisted.debug:
         call.creator = format_stack()[:-2]
     now = engine._now()
