@@ -37,6 +37,7 @@ class Reactor:
         self.running = False
         self._state = "new"  # running, stopping, over
         self._calls: set[DelayedCall] = set()
+        self._open: set[Any] = set()  # ports, connections and children
         self._triggers = Triggers(self._report)
         self._threads: ThreadPoolExecutor | None = None
 
@@ -96,11 +97,15 @@ class Reactor:
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         try:
+            for thing in list(self._open):
+                thing.end()
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()
             if tasks:
                 self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            while self._open:
+                self.loop.run_until_complete(asyncio.sleep(0.001))  # the ends are told
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
             self.loop.close()
@@ -221,7 +226,7 @@ class Reactor:
         """
         from fate.reactor.tcp import Port
 
-        return Port(self.loop, port, factory, backlog, interface)
+        return Port(self.loop, self._open, port, factory, backlog, interface)
 
     def connectTCP(
         self,
@@ -237,7 +242,7 @@ class Reactor:
         """
         from fate.reactor.tcp import Connector
 
-        connector = Connector(self.loop, host, port, factory, timeout, bindAddress)
+        connector = Connector(self.loop, self._open, host, port, factory, timeout, bindAddress)
         connector.connect()
         return connector
 
@@ -260,7 +265,7 @@ class Reactor:
         """
         from fate.reactor.processes import ProcessTransport
 
-        return ProcessTransport(self.loop, processProtocol, executable, args, env, path, uid, gid)
+        return ProcessTransport(self.loop, self._open, processProtocol, executable, args, env, path, uid, gid)
 
 
 builtin_callable = callable  # Twisted's parameter of that name hides it

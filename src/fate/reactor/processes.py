@@ -1,4 +1,7 @@
-"""Child processes, on asyncio's subprocess transports of the reactor's loop."""
+"""Child processes, on asyncio's subprocess transports of the reactor's loop.
+
+A child that still runs when the reactor ends is killed then, as asyncio does.
+"""
 
 # ruff: noqa: N802 (Twisted's names)
 from __future__ import annotations
@@ -20,6 +23,7 @@ class ProcessTransport(asyncio.SubprocessProtocol):
     def __init__(
         self,
         loop: Fate,
+        open_things: set[Any],
         protocol: ProcessProtocol,
         executable: str,
         args: Sequence[str],
@@ -31,6 +35,7 @@ class ProcessTransport(asyncio.SubprocessProtocol):
         self.pid: int | None = None
         self.proto = protocol
         self._loop = loop
+        self._open = open_things
         self._inner: asyncio.SubprocessTransport | None = None
         self._waiting: list[bytes] = []  # written before the child was there
         self._close = False
@@ -53,6 +58,7 @@ class ProcessTransport(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._inner = cast(asyncio.SubprocessTransport, transport)
         self.pid = self._inner.get_pid()
+        self._open.add(self)
         for data in self._waiting:
             self._pipe(0).write(data)
         if self._close:
@@ -82,7 +88,14 @@ class ProcessTransport(asyncio.SubprocessProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._exited is not None
+        self._open.discard(self)
+        self.end()
         self.proto.processEnded(self._exited)
+
+    def end(self) -> None:
+        """Let go of the child; kill it if it runs."""
+        if self._inner is not None:
+            self._inner.close()
 
     def _pipe(self, fd: int) -> Any:
         assert self._inner is not None

@@ -159,13 +159,19 @@ class Link(asyncio.Protocol):
     """One connection, between asyncio's transport and a protocol of the program.
 
     build: makes the protocol for the peer's address; None refuses the connection.
+    open_things: where it keeps itself as long as it is open.
     ended: is told the reason of the end, after the protocol.
     """
 
     def __init__(
-        self, loop: Fate, build: Callable[[Address], Any], ended: Callable[[Failure], object] | None = None
+        self,
+        loop: Fate,
+        open_things: set[Any],
+        build: Callable[[Address], Any],
+        ended: Callable[[Failure], object] | None = None,
     ) -> None:
         self.loop = loop
+        self._open = open_things
         self._build = build
         self._ended = ended
         self._protocol: Protocol | None = None
@@ -183,6 +189,7 @@ class Link(asyncio.Protocol):
             return None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._open.add(self)
         self.transport = Transport(self, cast(asyncio.Transport, transport))
         self._protocol = self._guard(self._build, self.transport.getPeer())
         if self._protocol is None:
@@ -200,7 +207,12 @@ class Link(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._guard(self.transport._pause, False)
 
+    def end(self) -> None:
+        """Close it: the reactor ends."""
+        self.transport._inner.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._open.discard(self)
         self._guard(self.transport._lost)
         reason: BaseException
         if self._error is not None:
@@ -224,8 +236,11 @@ class Link(asyncio.Protocol):
 class Port:
     """A listening socket. It listens from the beginning; connections are accepted as soon as the reactor runs."""
 
-    def __init__(self, loop: Fate, port: int, factory: Factory, backlog: int, interface: str) -> None:
+    def __init__(
+        self, loop: Fate, open_things: set[Any], port: int, factory: Factory, backlog: int, interface: str
+    ) -> None:
         self.factory = factory
+        self._open = open_things
         self._loop = loop
         self._server: asyncio.Server | None = None
         self._socket: socket.socket | None = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET)
@@ -242,11 +257,12 @@ class Port:
             raise
         self._address = _address(self._socket.getsockname())
         factory.startFactory()
+        open_things.add(self)
         self._starting = loop.create_task(self._start(backlog))
 
     async def _start(self, backlog: int) -> None:
         def link() -> Link:
-            return Link(self._loop, self.factory.buildProtocol)
+            return Link(self._loop, self._open, self.factory.buildProtocol)
 
         self._server = await self._loop.create_server(link, sock=self._socket, backlog=backlog)
 
@@ -257,15 +273,20 @@ class Port:
     def stopListening(self) -> Deferred[None]:
         """Accept no more; the connections stay. The Deferred fires when the port is free."""
         deferred: Deferred[None] = Deferred()
+        self.end()
+        self._loop.call_soon(deferred.callback, None)
+        return deferred
+
+    def end(self) -> None:
+        """Close it."""
         if self._socket is not None:
+            self._open.discard(self)
             self._starting.cancel()
             if self._server is not None:
                 self._server.close()
             self._socket.close()
             self._socket = None
             self.factory.stopFactory()
-        self._loop.call_soon(deferred.callback, None)
-        return deferred
 
 
 class Connector:
@@ -274,6 +295,7 @@ class Connector:
     def __init__(
         self,
         loop: Fate,
+        open_things: set[Any],
         host: str,
         port: int,
         factory: ClientFactory,
@@ -284,6 +306,7 @@ class Connector:
         self.host, self.port = host, port
         self.state = "disconnected"  # connecting, connected
         self._loop = loop
+        self._open = open_things
         self._timeout = timeout
         self._bind = bind_address
         self._task: asyncio.Task[None] | None = None
@@ -303,6 +326,7 @@ class Connector:
             self._started = True
             self.factory.startFactory()
         self._task = self._loop.create_task(self._connect())
+        self._task.add_done_callback(self._done)
         self.factory.startedConnecting(self)
 
     async def _connect(self) -> None:
@@ -314,12 +338,13 @@ class Connector:
             self._fail(ConnectTimeoutError(f"no answer from {where} in {self._timeout} s"), error)
         except OSError as error:
             self._fail(ConnectError(f"cannot connect to {self.host}, port {self.port}: {error}"), error)
-        except asyncio.CancelledError:
-            if self.state == "connecting":
-                self._fail(UserError("the attempt was taken back"), None)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() and self.state == "connecting":
+            self._fail(UserError("the attempt was taken back"), None)
 
     def _make_link(self) -> Link:
-        self._link = Link(self._loop, self._build, self._ended)
+        self._link = Link(self._loop, self._open, self._build, self._ended)
         return self._link
 
     def _build(self, address: Address) -> Any:
