@@ -151,9 +151,7 @@ def compare(suite: str, options: argparse.Namespace) -> dict[str, object]:
     lost = sorted(
         test for test in good if test not in fate.verdicts or fate.verdicts[test].outcome in ("failed", "error")
     )
-    unrun = sorted(
-        test for test in good if test in fate.verdicts and fate.verdicts[test].outcome == "skipped"
-    )
+    unrun = sorted(test for test in good if test in fate.verdicts and fate.verdicts[test].outcome == "skipped")
     for test in lost:
         verdict = fate.verdicts.get(test, Verdict("error", "it did not run"))
         print(f"epoll passes, fate does not: {test}: {last_words(verdict)}")

@@ -365,7 +365,9 @@ def test_what_is_written_before_the_child_is_there_reaches_it(reactor: Reactor) 
 
 
 def test_the_environment_and_the_directory_are_those_given(reactor: Reactor, tmp_path: Any) -> None:
-    child = spawn(reactor, "import os; print(os.environ.get('FATED'), os.getcwd())", env={"FATED": "yes"}, path=tmp_path)
+    child = spawn(
+        reactor, "import os; print(os.environ.get('FATED'), os.getcwd())", env={"FATED": "yes"}, path=tmp_path
+    )
     reactor.run()
     assert child.out.decode().split() == ["yes", os.path.realpath(tmp_path)]
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fate.defer import Deferred
 from support import DEADLINE, printed
 
-from fate.defer import Deferred
 from fate.errors import LoopClosedError
 from fate.reactor import Reactor
 from fate.reactor.errors import (

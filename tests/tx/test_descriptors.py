@@ -23,7 +23,9 @@ Run = Callable[..., None]
 class Peer(Protocol):
     """Keeps what comes, and calls back."""
 
-    def __init__(self, made: Callable[[Any], object] | None = None, lost: Callable[[Any], object] | None = None) -> None:
+    def __init__(
+        self, made: Callable[[Any], object] | None = None, lost: Callable[[Any], object] | None = None
+    ) -> None:
         self.made, self.lost = made, lost
         self.data = b""
         self.chunks: list[bytes] = []

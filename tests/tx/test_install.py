@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import DEADLINE, printed, python
-
 from cli.conftest import Workshop, workshop
+from support import DEADLINE, printed, python
 
 __all__ = ["workshop"]
 

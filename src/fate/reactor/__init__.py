@@ -64,7 +64,7 @@ _METHODS = [
     "stop",
 ]
 
-__all__ = [*_HOMES, *_METHODS, "errors"]  # noqa: PLE0604
+__all__ = [*_HOMES, *_METHODS, "errors"]
 
 _reactor: Reactor | None = None
 

@@ -44,7 +44,7 @@ class DelayedCall:
         """Whether it is still to come."""
         return self._what is not None
 
-    def getTime(self) -> float:  # noqa: N802
+    def getTime(self) -> float:
         """When it is due, in seconds on `reactor.seconds()`'s clock."""
         return self._time
 

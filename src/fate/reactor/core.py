@@ -3,7 +3,6 @@
 An exception that a call raises stops nothing: it goes to the loop's exception handler, as everywhere in Fate.
 """
 
-# ruff: noqa: N802, N803 (Twisted's names)
 from __future__ import annotations
 
 import asyncio
@@ -251,7 +250,7 @@ class Reactor:
         processProtocol: ProcessProtocol,
         executable: str,
         args: Sequence[str] = (),
-        env: Mapping[str, str] | None = {},  # noqa: B006 (never written to; Twisted's own signature)
+        env: Mapping[str, str] | None = {},
         path: str | None = None,
         uid: int | None = None,
         gid: int | None = None,

@@ -3,7 +3,6 @@
 A child that still runs when the reactor ends is killed then, as asyncio does.
 """
 
-# ruff: noqa: N802 (Twisted's names)
 from __future__ import annotations
 
 import asyncio

@@ -1,6 +1,5 @@
 """What programs derive from: protocols, the factories that make them, lines, and children. No loop, no socket."""
 
-# ruff: noqa: N802, N803, N815 (Twisted's names)
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self

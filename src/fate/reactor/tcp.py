@@ -4,7 +4,6 @@ A `Link` is the asyncio protocol of one connection. What a protocol of the progr
 error for a reason, and is reported.
 """
 
-# ruff: noqa: N802, N803 (Twisted's names)
 from __future__ import annotations
 
 import asyncio

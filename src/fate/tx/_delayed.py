@@ -50,7 +50,7 @@ class DelayedCall(TimerHandle):
     def cancelled(self) -> int:  # type: ignore[override]  # Twisted's is no method
         return 1 if self._cancelled else 0
 
-    def getTime(self) -> Any:  # noqa: N802 (Twisted's name)
+    def getTime(self) -> Any:
         """When it is due, on `reactor.seconds()`'s clock."""
         return self.time
 
@@ -70,7 +70,7 @@ class DelayedCall(TimerHandle):
         self._empty()
         self.func = self.args = self.kw = None
 
-    def reset(self, secondsFromNow: float) -> None:  # noqa: N802, N803
+    def reset(self, secondsFromNow: float) -> None:
         """Have it called so many seconds from now instead.
 
         Raises AlreadyCancelled, AlreadyCalled.
@@ -80,7 +80,7 @@ class DelayedCall(TimerHandle):
         if self._loop is not None:
             self._move(self._loop._now() + secondsFromNow + ROUNDING)
 
-    def delay(self, secondsLater: float) -> None:  # noqa: N802, N803
+    def delay(self, secondsLater: float) -> None:
         """Have it called so many seconds later than it is due; a negative number: earlier.
 
         Raises AlreadyCancelled, AlreadyCalled.
@@ -179,9 +179,7 @@ def schedule(
     return call
 
 
-def callLater(  # noqa: N802
-    self: Any, delay: float, callable: Callable[..., Any], *args: object, **kw: object
-) -> DelayedCall:
+def callLater(self: Any, delay: float, callable: Callable[..., Any], *args: object, **kw: object) -> DelayedCall:
     """Call `callable(*args, **kw)` once, `delay` seconds from now, never early; returns its `IDelayedCall`.
 
     Raises AssertionError, as Twisted does, for a negative delay; LoopClosedError; in asyncio's debug mode,

@@ -31,6 +31,7 @@ IN = 0x001  # epoll's bits
 OUT = 0x004
 BROKEN = 0x018  # EPOLLERR, EPOLLHUP
 
+
 class Descriptor:
     """One selectable that reads or writes, or both. In Twisted's stack of logging contexts it stands for its own."""
 

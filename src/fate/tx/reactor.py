@@ -92,7 +92,7 @@ class FateReactor(PosixReactorBase):
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    def run(self, installSignalHandlers: bool = True) -> None:  # noqa: N803
+    def run(self, installSignalHandlers: bool = True) -> None:
         """Run until `stop()`.
 
         Raises Twisted's ReactorAlreadyRunning and ReactorNotRestartable; LoopRunningError inside a running loop.
@@ -104,7 +104,7 @@ class FateReactor(PosixReactorBase):
             )
         super().run(installSignalHandlers=installSignalHandlers)
 
-    def startRunning(self, installSignalHandlers: bool = True) -> None:  # noqa: N802, N803
+    def startRunning(self, installSignalHandlers: bool = True) -> None:
         """Fire the startup triggers; asyncio's functions find the loop in them as if it ran already.
 
         For those who run the loop themselves; `run` calls it.
@@ -118,7 +118,7 @@ class FateReactor(PosixReactorBase):
         finally:
             asyncio._set_running_loop(None)
 
-    def mainLoop(self) -> None:  # noqa: N802
+    def mainLoop(self) -> None:
         """Turn the loop until `crash()`."""
         while self._started:
             self.loop.run_forever()
@@ -134,7 +134,7 @@ class FateReactor(PosixReactorBase):
         super().stop()
         self.loop.call_soon_threadsafe(self._shutDown)
 
-    def _shutDown(self) -> None:  # noqa: N802
+    def _shutDown(self) -> None:
         if self._justStopped:
             self._justStopped = False
             self.fireSystemEvent("shutdown")
@@ -166,7 +166,7 @@ class FateReactor(PosixReactorBase):
         self._turn(delay)
         self.loop.stop()
 
-    def doIteration(self, delay: float | None) -> None:  # noqa: N802
+    def doIteration(self, delay: float | None) -> None:
         """Make one turn; `delay` None: wait for as long as it takes."""
         if self.loop.is_running():
             self._turn(delay)
@@ -174,18 +174,18 @@ class FateReactor(PosixReactorBase):
             self.loop.call_soon(self._turn_once, delay)
             self.loop.run_forever()
 
-    def runUntilCurrent(self) -> None:  # noqa: N802
+    def runUntilCurrent(self) -> None:
         """Call everything that is due; do not wait."""
         self.iterate(0)
 
-    def _signalsFactory(self) -> Signals:  # noqa: N802
+    def _signalsFactory(self) -> Signals:
         return Signals(self)
 
     # -- time -----------------------------------------------------------------------------------------------------
 
-    callLater = callLater  # noqa: N815
+    callLater = callLater
 
-    def getDelayedCalls(self) -> Sequence[IDelayedCall]:  # noqa: N802
+    def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """The timed calls that are still to come."""
         calls: Any = [handle for handle in self.loop.scheduled() if isinstance(handle, DelayedCall) and handle.active()]
         return calls  # type: ignore[no-any-return]
@@ -197,7 +197,7 @@ class FateReactor(PosixReactorBase):
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def callFromThread(self, f: Callable[..., Any], *args: object, **kwargs: object) -> None:  # type: ignore[override]  # noqa: N802
+    def callFromThread(self, f: Callable[..., Any], *args: object, **kwargs: object) -> None:  # type: ignore[override]
         """Call `f(*args, **kwargs)` in the reactor's thread, soon. From any thread or signal handler.
 
         Raises AssertionError, as Twisted does, if `f` cannot be called.
@@ -208,7 +208,7 @@ class FateReactor(PosixReactorBase):
             self._threadCallsDue = True
             self.loop.call_soon_threadsafe(self._runThreadCalls)
 
-    def _runThreadCalls(self) -> None:  # noqa: N802
+    def _runThreadCalls(self) -> None:
         """Make the calls that are there now; those that they add come after whatever else they schedule."""
         queue = self.threadCallQueue
         count = len(queue)
@@ -223,52 +223,52 @@ class FateReactor(PosixReactorBase):
             self._threadCallsDue = True
             self.loop.call_soon_threadsafe(self._runThreadCalls)
 
-    def wakeUp(self) -> None:  # noqa: N802
+    def wakeUp(self) -> None:
         """Make a waiting reactor turn. From any thread."""
         self.loop.call_soon_threadsafe(_nothing)
 
-    def installWaker(self) -> None:  # noqa: N802
+    def installWaker(self) -> None:
         """The loop has one."""
 
     # -- descriptors ----------------------------------------------------------------------------------------------
 
-    def addReader(self, reader: IReadDescriptor) -> None:  # noqa: N802
+    def addReader(self, reader: IReadDescriptor) -> None:
         """Have `reader.doRead()` called whenever its descriptor is readable."""
         try:
             self._descriptors.add_reader(reader)
         except PermissionError:  # a regular file, always ready, which epoll does not take
             self._continuous.addReader(reader)  # type: ignore[no-untyped-call]
 
-    def addWriter(self, writer: IWriteDescriptor) -> None:  # noqa: N802
+    def addWriter(self, writer: IWriteDescriptor) -> None:
         """Have `writer.doWrite()` called whenever its descriptor is writable."""
         try:
             self._descriptors.add_writer(writer)
         except PermissionError:
             self._continuous.addWriter(writer)  # type: ignore[no-untyped-call]
 
-    def removeReader(self, reader: IReadDescriptor) -> None:  # noqa: N802
+    def removeReader(self, reader: IReadDescriptor) -> None:
         """No longer."""
         self._descriptors.remove_reader(reader)
         if self._continuous._readers:
             self._continuous.removeReader(reader)  # type: ignore[no-untyped-call]
 
-    def removeWriter(self, writer: IWriteDescriptor) -> None:  # noqa: N802
+    def removeWriter(self, writer: IWriteDescriptor) -> None:
         """No longer."""
         self._descriptors.remove_writer(writer)
         if self._continuous._writers:
             self._continuous.removeWriter(writer)  # type: ignore[no-untyped-call]
 
-    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:  # noqa: N802
+    def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
         """Remove all readers and writers; return them."""
         removed = self._removeAll(self._descriptors.readers(), self._descriptors.writers())  # type: ignore[no-untyped-call]
         every: list[Any] = [*removed, *self._continuous.removeAll()]  # type: ignore[no-untyped-call]
         return every
 
-    def getReaders(self) -> list[IReadDescriptor]:  # noqa: N802
+    def getReaders(self) -> list[IReadDescriptor]:
         """All readers."""
         return [*self._descriptors.readers(), *self._continuous.getReaders()]  # type: ignore[no-untyped-call]
 
-    def getWriters(self) -> list[IWriteDescriptor]:  # noqa: N802
+    def getWriters(self) -> list[IWriteDescriptor]:
         """All writers."""
         return [*self._descriptors.writers(), *self._continuous.getWriters()]  # type: ignore[no-untyped-call]
 
