@@ -57,19 +57,33 @@ class Bench:
         a smaller scale takes fewer samples instead.
         """
         loop = self.new_event_loop()
+        try:
+            return self.time_plain(
+                lambda count: work(loop, count), operations, samples=samples, clock=clock, fixed=fixed
+            )
+        finally:
+            loop.close()
+
+    def time_plain(
+        self,
+        work: Callable[[int], object],
+        operations: int,
+        *,
+        samples: int = 5,
+        clock: Clock = time.thread_time_ns,
+        fixed: bool = False,
+    ) -> float:
+        """Nanoseconds of CPU an operation, of ``work(operations)`` that needs no loop. See :meth:`time`."""
         count = operations if fixed else self.count(operations)
         samples = max(1, int(samples * self.scale)) if fixed else samples
         costs = []
-        try:
-            work(loop, max(1, count // 10))
-            for _ in range(samples):
-                gc.collect()
-                gc.freeze()
-                begin = clock()
-                work(loop, count)
-                costs.append((clock() - begin) / count)
-        finally:
-            loop.close()
+        work(max(1, count // 10))
+        for _ in range(samples):
+            gc.collect()
+            gc.freeze()
+            begin = clock()
+            work(count)
+            costs.append((clock() - begin) / count)
         return statistics.median(costs)
 
     def time_coroutine(

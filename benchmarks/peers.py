@@ -20,6 +20,10 @@ PEERS_ENVIRONMENT = "peers"
 UNCOMPILED_ENVIRONMENT = "uncompiled"
 
 
+LOOP_GROUPS = frozenset(Group) - {Group.REACTOR}
+"""The rows that an event loop can be measured in."""
+
+
 @dataclass(frozen=True)
 class Peer:
     """One column.
@@ -36,7 +40,7 @@ class Peer:
     factory: str
     requirement: str | None = None
     environment: str = PEERS_ENVIRONMENT
-    groups: frozenset[Group] = frozenset(Group)
+    groups: frozenset[Group] = LOOP_GROUPS
     free_large_block: bool = False
 
     @property
@@ -55,7 +59,14 @@ PEERS = (
     Peer("asyncio", "asyncio", "asyncio:new_event_loop"),
     Peer("asyncio-trim", "asyncio *", "asyncio:new_event_loop", groups=_NETWORK, free_large_block=True),
     Peer("rloop", "rloop", "rloop:new_event_loop", "rloop==0.5.0"),
-    Peer("fate", "Fate", "fate:new_event_loop"),
+    Peer(
+        "twisted-epoll",
+        "Twisted, epoll",
+        "twisted.internet.epollreactor:EPollReactor",
+        "twisted==26.10.0",
+        groups=frozenset({Group.REACTOR}),
+    ),
+    Peer("fate", "Fate", "fate:new_event_loop", groups=frozenset(Group)),
     Peer("fate-pure", "Fate, uncompiled", "fate:new_event_loop", environment=UNCOMPILED_ENVIRONMENT, groups=_MICRO),
 )
 

@@ -22,6 +22,7 @@ class Group(StrEnum):
     MEMORY = "memory"
     START = "start"
     NETWORK = "network"
+    REACTOR = "reactor"
 
 
 class Unavailable(Exception):
@@ -66,7 +67,8 @@ class Row:
     """One line of the table.
 
     ``relative`` says whether ratios between loops mean anything; ``resolution`` is the spread, in the row's
-    unit, below which a row is never called noisy; ``variables`` go into the environment of its processes.
+    unit, below which a row is never called noisy; ``variables`` go into the environment of its processes;
+    ``baseline`` is the peer to take ratios to, if not the table's.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Row:
     relative: bool = True
     resolution: float = 0.0
     variables: Mapping[str, str] = field(default_factory=dict)
+    baseline: str | None = None
 
 
 ROWS: dict[str, Row] = {}
@@ -91,6 +94,7 @@ def row(
     relative: bool = True,
     resolution: float = 0.0,
     variables: Mapping[str, str] | None = None,
+    baseline: str | None = None,
 ) -> Callable[[Measure], Measure]:
     """Register the decorated function as a row named like it, with dashes."""
 
@@ -98,7 +102,7 @@ def row(
         name = measure.__name__.replace("_", "-")
         if name in ROWS:
             raise ValueError(f"two rows are named {name!r}")
-        ROWS[name] = Row(name, title, unit, group, measure, targets, relative, resolution, variables or {})
+        ROWS[name] = Row(name, title, unit, group, measure, targets, relative, resolution, variables or {}, baseline)
         return measure
 
     return register

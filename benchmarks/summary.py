@@ -62,7 +62,7 @@ def paired_ratios(base: Sequence[float | None], values: Sequence[float | None]) 
 
 
 def summarise(row: Row, cells: Cells, peers: Iterable[Peer], baseline: str = BASELINE) -> Line:
-    figures = {name: figure(row, cells, name, baseline) for name in cells}
+    figures = {name: figure(row, cells, name, row.baseline or baseline) for name in cells}
     verdicts = tuple(
         verdict(row, cells, peer, target) for peer in peers if peer.name in cells for target in targets_of(row, peer)
     )

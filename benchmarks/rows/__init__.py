@@ -2,6 +2,6 @@
 
 # isort: off
 from benchmarks.registry import ROWS
-from benchmarks.rows import scheduling, tasks, memory, startup, network
+from benchmarks.rows import scheduling, tasks, memory, startup, network, twisted
 
-__all__ = ["ROWS", "memory", "network", "scheduling", "startup", "tasks"]
+__all__ = ["ROWS", "memory", "network", "scheduling", "startup", "tasks", "twisted"]

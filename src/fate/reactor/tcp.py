@@ -242,28 +242,29 @@ class Port:
         self._open = open_things
         self._loop = loop
         self._server: asyncio.Server | None = None
-        self._socket: socket.socket | None = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET)
+        sock = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((interface, port))
-            self._socket.listen(backlog)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((interface, port))
+            sock.listen(backlog)
         except OSError as error:
-            self._socket.close()
+            sock.close()
             where = f"{interface or 'any interface'}, port {port}"
             raise CannotListenError(error.errno, f"cannot listen on {where}: {error.strerror}") from error
-        except BaseException:
-            self._socket.close()
+        except BaseException:  # a port that is no number, say
+            sock.close()
             raise
-        self._address = _address(self._socket.getsockname())
+        self._socket: socket.socket | None = sock
+        self._address = _address(sock.getsockname())
         factory.startFactory()
         open_things.add(self)
-        self._starting = loop.create_task(self._start(backlog))
+        self._starting = loop.create_task(self._start(sock, backlog))
 
-    async def _start(self, backlog: int) -> None:
+    async def _start(self, sock: socket.socket, backlog: int) -> None:
         def link() -> Link:
             return Link(self._loop, self._open, self.factory.buildProtocol)
 
-        self._server = await self._loop.create_server(link, sock=self._socket, backlog=backlog)
+        self._server = await self._loop.create_server(link, sock=sock, backlog=backlog)
 
     def getHost(self) -> Address:
         """Where it listens."""

@@ -1,8 +1,8 @@
 """Twisted on Fate: `install()` makes a `FateReactor` the reactor that `from twisted.internet import reactor` gives.
 
 The map: `reactor` is the reactor; `_delayed` its timed calls and `_descriptors` its readers and writers, both
-compiled; `transports` what its TCP connections do faster than Twisted's own; `deferreds` puts Fate's Deferreds under Twisted;
-`stage` is what `fate run` needs. Nothing of Twisted is imported before `install` is called or a name is asked for.
+compiled; `deferreds` puts Fate's Deferreds under Twisted; `stage` is what `fate run` needs; `errors` joins Fate's
+errors to Twisted's. Nothing of Twisted is imported before `install` is called or a name is asked for.
 """
 
 from __future__ import annotations

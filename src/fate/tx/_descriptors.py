@@ -104,7 +104,7 @@ class Descriptor:
     def _work(self, events: int) -> int:
         """Read and write, as `posixbase._PollLikeMixin._doReadOrWrite` does."""
         selectable = self.selectable
-        why = None
+        why: Any = None
         reads = False
         if events & BROKEN and not events & IN:
             reads = self.reading

@@ -86,7 +86,7 @@ class FateReactor(PosixReactorBase):
                 loop._ended = True  # a reactor is never closed, so neither is its loop, and nobody is to be warned
         self.loop = loop
         self._descriptors = Descriptors(self, loop)
-        self._continuous = _ContinuousPolling(self)  # type: ignore[no-untyped-call]
+        self._continuous = _ContinuousPolling(self)
         self._threadCallsDue = False
         super().__init__()
 
@@ -183,21 +183,29 @@ class FateReactor(PosixReactorBase):
 
     # -- time -----------------------------------------------------------------------------------------------------
 
-    callLater = callLater
+    callLater = callLater  # type: ignore[assignment]  # our DelayedCall is not theirs
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """The timed calls that are still to come."""
-        calls: Any = [handle for handle in self.loop.scheduled() if isinstance(handle, DelayedCall) and handle.active()]
-        return calls  # type: ignore[no-any-return]
+        calls: list[Any] = [
+            handle for handle in self.loop.scheduled() if isinstance(handle, DelayedCall) and handle.active()
+        ]
+        return calls
 
     def timeout(self) -> float | None:
         """Seconds until the next timed call is due; None without one."""
-        dues = [call.getTime() for call in self.getDelayedCalls()]
+        calls: Sequence[Any] = self.getDelayedCalls()
+        dues = [call.getTime() for call in calls]
         return max(0.0, min(dues) - self.seconds()) if dues else None
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def callFromThread(self, f: Callable[..., Any], *args: object, **kwargs: object) -> None:  # type: ignore[override]
+    def callFromThread(
+        self,
+        f: Callable[..., Any],
+        *args: object,
+        **kwargs: object,
+    ) -> None:
         """Call `f(*args, **kwargs)` in the reactor's thread, soon. From any thread or signal handler.
 
         Raises AssertionError, as Twisted does, if `f` cannot be called.
@@ -237,40 +245,40 @@ class FateReactor(PosixReactorBase):
         try:
             self._descriptors.add_reader(reader)
         except PermissionError:  # a regular file, always ready, which epoll does not take
-            self._continuous.addReader(reader)  # type: ignore[no-untyped-call]
+            self._continuous.addReader(reader)
 
     def addWriter(self, writer: IWriteDescriptor) -> None:
         """Have `writer.doWrite()` called whenever its descriptor is writable."""
         try:
             self._descriptors.add_writer(writer)
         except PermissionError:
-            self._continuous.addWriter(writer)  # type: ignore[no-untyped-call]
+            self._continuous.addWriter(writer)
 
     def removeReader(self, reader: IReadDescriptor) -> None:
         """No longer."""
         self._descriptors.remove_reader(reader)
         if self._continuous._readers:
-            self._continuous.removeReader(reader)  # type: ignore[no-untyped-call]
+            self._continuous.removeReader(reader)
 
     def removeWriter(self, writer: IWriteDescriptor) -> None:
         """No longer."""
         self._descriptors.remove_writer(writer)
         if self._continuous._writers:
-            self._continuous.removeWriter(writer)  # type: ignore[no-untyped-call]
+            self._continuous.removeWriter(writer)
 
     def removeAll(self) -> list[IReadDescriptor | IWriteDescriptor]:
         """Remove all readers and writers; return them."""
         removed = self._removeAll(self._descriptors.readers(), self._descriptors.writers())  # type: ignore[no-untyped-call]
-        every: list[Any] = [*removed, *self._continuous.removeAll()]  # type: ignore[no-untyped-call]
+        every: list[Any] = [*removed, *self._continuous.removeAll()]
         return every
 
     def getReaders(self) -> list[IReadDescriptor]:
         """All readers."""
-        return [*self._descriptors.readers(), *self._continuous.getReaders()]  # type: ignore[no-untyped-call]
+        return [*self._descriptors.readers(), *self._continuous.getReaders()]
 
     def getWriters(self) -> list[IWriteDescriptor]:
         """All writers."""
-        return [*self._descriptors.writers(), *self._continuous.getWriters()]  # type: ignore[no-untyped-call]
+        return [*self._descriptors.writers(), *self._continuous.getWriters()]
 
 
 def _nothing() -> None:
@@ -290,7 +298,7 @@ def install_reactor(loop: Fate | None = None) -> FateReactor:
             " twisted.internet.reactor, or run the program with `fate run`"
         )
     reactor = FateReactor(loop)
-    installReactor(reactor)  # type: ignore[no-untyped-call]
+    installReactor(reactor)
     if asyncio._get_running_loop() is None:
         asyncio.set_event_loop(reactor.loop)
     return reactor

@@ -47,6 +47,6 @@ def give_up(reactor: Any) -> None:
         reactor.removeReader(reader)
         reader.connectionLost(None)
     reactor._internalReaders.clear()
-    poller = getattr(reactor, "_poller", None) or getattr(reactor, "_kq", None)
+    poller: Any = getattr(reactor, "_poller", None) or getattr(reactor, "_kq", None)
     if hasattr(poller, "close"):
         poller.close()
