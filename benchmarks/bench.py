@@ -42,28 +42,6 @@ class Bench:
     def count(self, full: int) -> int:
         return max(1, int(full * self.scale))
 
-    def time(
-        self,
-        work: Callable[[AbstractEventLoop, int], None],
-        operations: int,
-        *,
-        samples: int = 5,
-        clock: Clock = time.thread_time_ns,
-        fixed: bool = False,
-    ) -> float:
-        """Nanoseconds of CPU an operation: the median of ``samples`` runs of ``work(loop, operations)``.
-
-        One loop serves all samples, after a warm-up of a tenth. ``fixed``: the count makes the row what it is, so
-        a smaller scale takes fewer samples instead.
-        """
-        loop = self.new_event_loop()
-        try:
-            return self.time_plain(
-                lambda count: work(loop, count), operations, samples=samples, clock=clock, fixed=fixed
-            )
-        finally:
-            loop.close()
-
     def time_plain(
         self,
         work: Callable[[int], object],
@@ -85,6 +63,28 @@ class Bench:
             work(count)
             costs.append((clock() - begin) / count)
         return statistics.median(costs)
+
+    def time(
+        self,
+        work: Callable[[AbstractEventLoop, int], None],
+        operations: int,
+        *,
+        samples: int = 5,
+        clock: Clock = time.thread_time_ns,
+        fixed: bool = False,
+    ) -> float:
+        """Nanoseconds of CPU an operation: the median of ``samples`` runs of ``work(loop, operations)``.
+
+        One loop serves all samples, after a warm-up of a tenth. ``fixed``: the count makes the row what it is, so
+        a smaller scale takes fewer samples instead.
+        """
+        loop = self.new_event_loop()
+        try:
+            return self.time_plain(
+                lambda count: work(loop, count), operations, samples=samples, clock=clock, fixed=fixed
+            )
+        finally:
+            loop.close()
 
     def time_coroutine(
         self, work: Callable[[AbstractEventLoop, int], Coroutine[Any, Any, None]], operations: int
