@@ -1,5 +1,6 @@
 cimport cython
 
+from fate._native cimport clock_ns
 from fate.core.engine cimport Engine
 from fate.core.handle cimport TimerHandle
 from fate.core.timers cimport Timers
@@ -12,7 +13,7 @@ cdef int READY
 cdef class DelayedCall(TimerHandle):
     cdef bint _moved
     cdef readonly int called
-    cdef public object time
+    cdef object _time
     cdef public object seconds
     cdef public object func
     cdef public tuple args
@@ -24,4 +25,6 @@ cdef class DelayedCall(TimerHandle):
 
 
 @cython.locals(call=DelayedCall, now=double, timers=Timers)
-cdef DelayedCall schedule(Engine engine, seconds, delay, func, tuple args, dict kw)
+cdef DelayedCall schedule(Engine engine, seconds, double delay, func, tuple args, dict kw)
+
+cdef int check(Engine engine, func) except -1

@@ -19,9 +19,10 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.reflect import safe_repr
+from twisted.python.runtime import seconds as TIME_OF_DAY
 from zope.interface import classImplements
 
-from fate._native import recycle
+from fate._native import clock_ns, recycle
 from fate.core.engine import Engine
 from fate.core.handle import READY, TimerHandle
 
@@ -34,17 +35,25 @@ log = Logger("twisted.internet.base")
 class DelayedCall(TimerHandle):
     """A call that `callLater` has scheduled."""
 
-    __slots__ = ("_moved", "args", "called", "creator", "func", "kw", "seconds", "time")
+    __slots__ = ("_moved", "_time", "args", "called", "creator", "func", "kw", "seconds")
 
     if TYPE_CHECKING:
         _moved: bool  # it was given another time while it was in the queue
-        time: Any
+        _time: Any  # None: not asked for yet
         seconds: Callable[[], Any]
         func: Any
         args: Any
         kw: Any
         called: int
         creator: Any
+
+    @property
+    def time(self) -> Any:
+        """When it is due, on `reactor.seconds()`'s clock. To ask that clock costs as much as all else: it is put off."""
+        if self._time is None:
+            now = clock_ns() / 1e9 if self._loop is None else self._loop._now()
+            self._time = self.seconds() + (self._when - now)
+        return self._time
 
     @property
     def cancelled(self) -> int:  # type: ignore[override]  # Twisted's is no method
@@ -76,7 +85,7 @@ class DelayedCall(TimerHandle):
         Raises AlreadyCancelled, AlreadyCalled.
         """
         self._check_active()
-        self.time = self.seconds() + secondsFromNow
+        self._time = self.seconds() + secondsFromNow
         if self._loop is not None:
             self._move(self._loop._now() + secondsFromNow + ROUNDING)
 
@@ -86,7 +95,7 @@ class DelayedCall(TimerHandle):
         Raises AlreadyCancelled, AlreadyCalled.
         """
         self._check_active()
-        self.time += secondsLater
+        self._time = self.time + secondsLater
         self._move(self._when + secondsLater)
 
     def _check_active(self) -> int:
@@ -148,15 +157,15 @@ def report(creator: list[str] | None) -> None:
 
 
 def schedule(
-    engine: Engine, seconds: Callable[[], Any], delay: Any, func: Any, args: tuple[Any, ...], kw: dict[str, Any]
+    engine: Engine, seconds: Callable[[], Any], delay: float, func: Any, args: tuple[Any, ...], kw: dict[str, Any]
 ) -> DelayedCall:
     """Schedule a call on `engine`; seconds: the clock of the times that it tells; the rest as in `callLater`."""
     call = DelayedCall.__new__(DelayedCall)
     call.seconds = seconds
-    call.time = seconds() + delay
+    call._time = None if seconds is TIME_OF_DAY else seconds() + delay
     call.func = func
     call.args = args
-    call.kw = kw
+    call.kw = kw if kw else None
     call.called = 0
     call.creator = None
     call._moved = False
@@ -166,7 +175,7 @@ def schedule(
     if Twisted.debug:
         call.creator = format_stack()[:-2]
     now = engine._now()
-    if delay == 0:
+    if delay == 0.0:
         call._when = now
         timers = engine._timers
         if timers.count == 0 or timers.deadline() - SOON > now:  # nothing else is due: no need to sort it in
@@ -185,12 +194,19 @@ def callLater(self: Any, delay: float, callable: Callable[..., Any], *args: obje
     Raises AssertionError, as Twisted does, for a negative delay; LoopClosedError; in asyncio's debug mode,
     WrongThreadError.
     """
-    if not delay >= 0:
+    wait = float(delay)
+    if not wait >= 0.0:
         raise AssertionError(f"{delay} is not greater than or equal to 0 seconds")
     engine = self.loop
+    check(engine, callable)
+    return schedule(engine, self.seconds, wait, callable, args, kw)
+
+
+def check(engine: Engine, func: Any) -> int:
+    """Raise if `engine` is closed, or in debug mode the callable or the thread is wrong."""
     if engine._closed or engine._debug:
-        engine._check_call(callable, "callLater", True)
-    return schedule(engine, self.seconds, delay, callable, args, kw)
+        engine._check_call(func, "callLater", True)
+    return 0
 
 
 classImplements(DelayedCall, IDelayedCall)
