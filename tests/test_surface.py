@@ -31,6 +31,7 @@ NAMES = {
     "errors": None,
     "install": "fate.policy",
     "new_event_loop": "fate.loop",
+    "reactor": None,
     "run": "fate.loop",
 }
 

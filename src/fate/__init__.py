@@ -2,7 +2,7 @@
 
 The map: `core` decides what happens and in which order; `net` waits for descriptors and carries bytes; `loop` joins
 them with asyncio into `Fate`; `sources` is what fuses can wait for; `policy` makes Fate asyncio's default; `errors`
-is the tree of errors; `cli` is the command `fate`. This module holds the public names and nothing else; each is
+is the tree of errors; `tx` puts Twisted on Fate, `reactor` does without Twisted; `cli` is the command `fate`. This module holds the public names and nothing else; each is
 imported when it is first asked for, so that `import fate` costs next to nothing.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fate import errors as errors
+    from fate import reactor as reactor
     from fate.core.fuse import Fuse
     from fate.core.handle import Handle, TimerHandle
     from fate.core.record import Record, Recorder
@@ -41,6 +42,7 @@ __all__ = [
     "errors",
     "install",
     "new_event_loop",
+    "reactor",
     "run",
 ]
 
@@ -66,8 +68,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOMES[name]), name)
     elif name == "compiled":
         value = import_module("fate._native").compiled()
-    elif name == "errors":
-        return import_module("fate.errors")
+    elif name in ("errors", "reactor"):
+        return import_module(f"fate.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

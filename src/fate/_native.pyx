@@ -268,7 +268,6 @@ cdef class Epoll:
         if timeout_ns == 0:
             count = epoll_wait(self._fd, self._buffer, 256, 0)
         else:
-            PyErr_CheckSignals()  # one that came since the last Python code ran would not end the wait
             with nogil:
                 if timeout_ns < 0:
                     count = epoll_wait(self._fd, self._buffer, 256, -1)

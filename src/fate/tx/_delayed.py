@@ -18,8 +18,8 @@ from twisted.internet.base import DelayedCall as Twisted
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python import runtime
 from twisted.python.reflect import safe_repr
-from twisted.python.runtime import seconds as TIME_OF_DAY
 from zope.interface import classImplements
 
 from fate._native import clock_ns, recycle
@@ -28,6 +28,8 @@ from fate.core.handle import READY, TimerHandle
 
 SOON = 0.0006  # a crowd of timers is due at most one tick of the timers before `deadline()`, in seconds
 ROUNDING = 1e-6  # what the time of day, a float of 2**31 seconds, may lose: a call is not early by any clock
+
+TIME_OF_DAY = runtime.seconds
 
 log = Logger("twisted.internet.base")
 
@@ -49,7 +51,7 @@ class DelayedCall(TimerHandle):
 
     @property
     def time(self) -> Any:
-        """When it is due, on `reactor.seconds()`'s clock. To ask that clock costs as much as all else: it is put off."""
+        """When it is due, on `reactor.seconds()`'s clock, which is asked only now: it costs as much as all else."""
         if self._time is None:
             now = clock_ns() / 1e9 if self._loop is None else self._loop._now()
             self._time = self.seconds() + (self._when - now)
