@@ -2,8 +2,9 @@
 
 The map: `core` decides what happens and in which order; `net` waits for descriptors and carries bytes; `loop` joins
 them with asyncio into `Fate`; `sources` is what fuses can wait for; `policy` makes Fate asyncio's default; `errors`
-is the tree of errors; `tx` puts Twisted on Fate, `reactor` does without Twisted; `cli` is the command `fate`. This module holds the public names and nothing else; each is
-imported when it is first asked for, so that `import fate` costs next to nothing.
+is the tree of errors; `tx` puts Twisted on Fate, `reactor` does without Twisted; `cli` is the command `fate`. This
+module holds the public names and nothing else; each is imported when it is first asked for, so that `import fate`
+costs next to nothing.
 """
 
 from __future__ import annotations
