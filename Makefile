@@ -54,9 +54,10 @@ format: $(VENV)/made-check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-conformance: $(VENV)/made-test
+conformance: $(VENV)/made-conformance
 	$(BIN)/python tests/conformance/cpython.py
 	$(BIN)/python tests/conformance/twisted_deferred.py
+	$(BIN)/python tests/conformance/twisted_reactor.py
 
 bench: $(VENV)/made
 	$(BIN)/python -m benchmarks

@@ -20,7 +20,7 @@ PEERS_ENVIRONMENT = "peers"
 UNCOMPILED_ENVIRONMENT = "uncompiled"
 
 
-LOOP_GROUPS = frozenset(Group) - {Group.DEFERRED, Group.STORY}
+LOOP_GROUPS = frozenset(Group) - {Group.DEFERRED, Group.STORY, Group.REACTOR}
 """The rows that an event loop can be measured in."""
 
 
@@ -62,6 +62,13 @@ PEERS = (
     Peer("asyncio-trim", "asyncio *", "asyncio:new_event_loop", groups=_NETWORK, free_large_block=True),
     Peer("rloop", "rloop", "rloop:new_event_loop", "rloop==0.5.0"),
     Peer("twisted", "Twisted", "twisted.internet.defer:Deferred", "twisted==26.10.0", groups=_DEFERRED),
+    Peer(
+        "twisted-epoll",
+        "Twisted, epoll",
+        "twisted.internet.epollreactor:EPollReactor",
+        "twisted==26.10.0",
+        groups=frozenset({Group.REACTOR}),
+    ),
     Peer("fate", "Fate", "fate:new_event_loop", groups=frozenset(Group)),
     Peer(
         "fate-pure",

@@ -24,6 +24,7 @@ class Group(StrEnum):
     NETWORK = "network"
     DEFERRED = "deferred"
     STORY = "story"
+    REACTOR = "reactor"
 
 
 class Unavailable(Exception):

@@ -33,6 +33,7 @@ NAMES = {
     "errors": None,
     "install": "fate.policy",
     "new_event_loop": "fate.loop",
+    "reactor": None,
     "run": "fate.loop",
 }
 

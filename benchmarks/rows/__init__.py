@@ -2,6 +2,6 @@
 
 # isort: off
 from benchmarks.registry import ROWS
-from benchmarks.rows import scheduling, tasks, memory, startup, network, deferreds
+from benchmarks.rows import scheduling, tasks, memory, startup, network, deferreds, twisted
 
-__all__ = ["ROWS", "deferreds", "memory", "network", "scheduling", "startup", "tasks"]
+__all__ = ["ROWS", "deferreds", "memory", "network", "scheduling", "startup", "tasks", "twisted"]

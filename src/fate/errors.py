@@ -16,6 +16,8 @@
     ├── DeferredError                     a Deferred was used wrongly or given up; `fate.defer` has the kinds
     └── ProgramError                      `fate run` cannot start the program
 
+`fate.reactor.errors` and `fate.tx.errors` have those of the reactors, in the same tree.
+
 Each is also the built-in error that asyncio or the operating system would raise in its place, so that programs
 written for those catch it. A message says what, where, why, and what to do.
 """

@@ -106,7 +106,7 @@ def test_a_hundred_thousand_cancelled_timers_leave_nothing() -> None:
     assert loop._timers.deadline() == float("inf")
     del timers, timer
     assert [ref() for ref in gone] == [None] * 100
-    assert not [thing for thing in gc.get_objects() if isinstance(thing, TimerHandle)]
+    assert not [thing for thing in gc.get_objects() if type(thing) is TimerHandle]
     loop.close()
 
 

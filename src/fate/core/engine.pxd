@@ -13,10 +13,14 @@ cdef bint SHARES
 cdef char ONCE
 cdef char SHARING
 cdef char LASTING
+cdef short READY
 
 
 cdef class Poll:
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
+    cpdef unsigned int events(self, int fd) except? 0xffffffff
+    cpdef Handle set_reader(self, int fd, Handle handle)
+    cpdef Handle set_writer(self, int fd, Handle handle)
 
 
 cdef class Engine(Owner):
@@ -41,6 +45,8 @@ cdef class Engine(Owner):
 
     cdef int _forget_timer(self, TimerHandle timer) except -1
     cdef object _context_of(self, Handle handle)
+    cdef int _file_again(self, TimerHandle timer) except -1
+    cpdef int prepare(self, Handle handle) except -1
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)

@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fate._native import can_share, clock_ns, compiled, copy_context, copy_of, run_in_context, shares, track
-from fate.core.handle import Handle, Owner, TimerHandle
+from fate.core.handle import READY, Handle, Owner, TimerHandle
 from fate.core.timers import Timers
 
 FAST_TURNS = 16  # at most so many turns in a row without a poll
@@ -46,6 +46,18 @@ class Poll:
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever), append the handles of what came to `ready`."""
+        raise NotImplementedError
+
+    def events(self, fd: int) -> int:
+        """What came last for `fd`, as epoll's bits; 0 if nothing did."""
+        raise NotImplementedError
+
+    def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is readable; None: nobody. Returns the one before, not cancelled."""
+        raise NotImplementedError
+
+    def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
         raise NotImplementedError
 
 
@@ -161,6 +173,35 @@ class Engine(Owner):
             handle._snapshot = copy_of(handle._snapshot)
         context: Context = handle._snapshot
         return context
+
+    def _file_again(self, timer: TimerHandle) -> int:
+        if timer._slot != READY:
+            self._timers.remove(timer)
+        elif timer._kind != LASTING:
+            self._context_of(timer)
+            timer._kind = LASTING  # it is running now: the engine shall not empty it
+        self._timers.add(timer)
+        return 0
+
+    def prepare(self, handle: Handle) -> int:
+        """Make `handle`, of a kind of its maker's own, one of this engine's: give it a context, an id and a cause.
+
+        For its maker to put among the timers or into the queue; `_callback` and `_args` are its affair as well.
+        """
+        if SHARES:
+            if not shares(self._snapshot):
+                self._snapshot = copy_context()
+            handle._snapshot = self._snapshot
+            handle._kind = SHARING
+        else:
+            handle._snapshot = copy_context()
+            handle._kind = ONCE
+        handle._loop = self
+        handle._cancelled = False
+        self._last_id += 1
+        handle.id = self._last_id
+        handle.cause = self._current_id
+        return 0
 
     def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
         """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again."""
@@ -282,7 +323,15 @@ class Engine(Owner):
         return 0
 
     def turn(self) -> None:
-        """One pass: poll, due timers, and every callback that is ready by then."""
+        """One pass: poll, due timers, and every callback that is ready by then.
+
+        While callbacks keep the queue from running empty, most turns do without the poll and the timers.
+        """
+        self._turn()
+
+    def full_turn(self) -> None:
+        """One pass that polls and looks for due timers, also when there is work without."""
+        self._fast_turns = 0
         self._turn()
 
     def run_turns(self) -> None:
@@ -387,6 +436,11 @@ class Engine(Owner):
     def set_instrument(self, instrument: Instrument | None) -> None:
         """Have `instrument` told of every handle before and after it runs; None: nobody."""
         self._instrument = instrument
+
+    def scheduled(self) -> list[Handle]:
+        """The handles that will run unless they are cancelled: the ready ones in their order, then the timers."""
+        ready = self._queue[self._head :]
+        return [handle for handle in [*ready, *self._timers.pending()] if handle is not None and not handle._cancelled]
 
     def in_own_thread(self) -> bool:
         """Whether the caller is in the thread that runs this engine."""

@@ -10,6 +10,8 @@ cdef class TimerHandle(Handle)
 cdef class Owner:
     cdef int _forget_timer(self, TimerHandle timer) except -1
     cdef object _context_of(self, Handle handle)
+    cdef double _now(self) except? -1.0
+    cdef int _file_again(self, TimerHandle timer) except -1
 
 
 cdef class Handle:

@@ -25,6 +25,14 @@ class Owner:
         """Take `timer` from among the pending ones."""
         raise NotImplementedError
 
+    def _now(self) -> float:
+        """The time on the engine's clock, in seconds."""
+        raise NotImplementedError
+
+    def _file_again(self, timer: TimerHandle) -> int:
+        """Put `timer`, whose time has been changed or which is running, among the pending ones."""
+        raise NotImplementedError
+
     def _describe_handle(self, handle: Handle) -> str:
         """The `repr` of a handle that has not run."""
         raise NotImplementedError

@@ -203,6 +203,10 @@ class Timers:
                 return earliest
         return float("inf")
 
+    def pending(self) -> list[TimerHandle]:
+        """All timers, in no order."""
+        return [handle for slots in [self._near, *self._slots] for handle in slots]
+
     def clear(self) -> None:
         """Let go of all timers."""
         for slots in [self._near, *self._slots]:

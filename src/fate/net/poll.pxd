@@ -13,6 +13,7 @@ cdef uint32_t EPOLLOUT
 cdef class Watch:
     cdef readonly int fd
     cdef public uint32_t mask
+    cdef public uint32_t events
     cdef public Handle reader
     cdef public Handle writer
 
@@ -28,3 +29,12 @@ cdef class EpollPoll(Poll):
     @cython.locals(mask=uint32_t)
     cdef int _update(self, Watch watch) except -1
     cdef Watch _watch(self, int fd)
+
+    @cython.locals(watch=Watch)
+    cpdef unsigned int events(self, int fd) except? 0xffffffff
+
+    @cython.locals(watch=Watch, before=Handle)
+    cpdef Handle set_reader(self, int fd, Handle handle)
+
+    @cython.locals(watch=Watch, before=Handle)
+    cpdef Handle set_writer(self, int fd, Handle handle)

@@ -20,9 +20,9 @@ EPOLLOUT = 0x004
 
 
 class Watch:
-    """One descriptor: the mask that the kernel knows, and the handle for each direction."""
+    """One descriptor: the mask that the kernel knows, the handle for each direction, and what came last."""
 
-    __slots__ = ("fd", "mask", "reader", "writer")
+    __slots__ = ("events", "fd", "mask", "reader", "writer")
 
     if TYPE_CHECKING:
         reader: Handle | None
@@ -31,6 +31,7 @@ class Watch:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.mask = 0
+        self.events = 0
         self.reader = None
         self.writer = None
 
@@ -60,15 +61,22 @@ class EpollPoll(Poll):
             watch = self._watches.get(self._epoll.fd(index))
             if watch is None:
                 continue
-            events = self._epoll.events(index)
+            events = watch.events = self._epoll.events(index)
             # An error or a hang-up concerns whoever is there, as in the standard library's selectors.
             handle = watch.reader
             if handle is not None and events & ~EPOLLOUT:
                 ready.append(handle)
+                if handle is watch.writer:  # one handle for both: once is enough
+                    continue
             handle = watch.writer
             if handle is not None and events & ~EPOLLIN:
                 ready.append(handle)
         return count
+
+    def events(self, fd: int) -> int:
+        """What came last for `fd`, as epoll's bits; 0 if it is not watched."""
+        watch = self._watches.get(fd)
+        return 0 if watch is None else watch.events
 
     def _update(self, watch: Watch) -> int:
         """Tell the kernel what is wanted of `watch` now."""
@@ -109,8 +117,8 @@ class EpollPoll(Poll):
         watch = self._watches.get(fd)
         return Watch(fd) if watch is None else watch
 
-    def add_reader(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is readable; the one it replaces is cancelled."""
+    def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is readable; None: nobody. Returns the one before, not cancelled."""
         watch = self._watch(fd)
         before = watch.reader
         watch.reader = handle
@@ -119,11 +127,10 @@ class EpollPoll(Poll):
         except BaseException:
             watch.reader = before
             raise
-        if before is not None:
-            before.cancel()
+        return before
 
-    def add_writer(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is writable; the one it replaces is cancelled."""
+    def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
         watch = self._watch(fd)
         before = watch.writer
         watch.writer = handle
@@ -132,6 +139,17 @@ class EpollPoll(Poll):
         except BaseException:
             watch.writer = before
             raise
+        return before
+
+    def add_reader(self, fd: int, handle: Handle) -> None:
+        """Have `handle` queued whenever `fd` is readable; the one it replaces is cancelled."""
+        before = self.set_reader(fd, handle)
+        if before is not None:
+            before.cancel()
+
+    def add_writer(self, fd: int, handle: Handle) -> None:
+        """Have `handle` queued whenever `fd` is writable; the one it replaces is cancelled."""
+        before = self.set_writer(fd, handle)
         if before is not None:
             before.cancel()
 
@@ -181,6 +199,7 @@ class SelectorPoll(Poll):
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self.selector = selector
+        self._events: dict[int, int] = {}
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever); append the handles of what came to `ready`."""
@@ -188,11 +207,20 @@ class SelectorPoll(Poll):
         events = self.selector.select(timeout)
         for key, mask in events:
             reader, writer = key.data
+            self._events[key.fd] = (EPOLLIN if mask & selectors.EVENT_READ else 0) | (
+                EPOLLOUT if mask & selectors.EVENT_WRITE else 0
+            )
             if mask & selectors.EVENT_READ and reader is not None:
                 ready.append(reader)
+                if reader is writer:
+                    continue
             if mask & selectors.EVENT_WRITE and writer is not None:
                 ready.append(writer)
         return len(events)
+
+    def events(self, fd: int) -> int:
+        """What came last for `fd`, as the bits for reading and writing that epoll has; 0 if nothing did."""
+        return self._events.get(fd, 0)
 
     def _handles(self, fd: int) -> tuple[Handle | None, Handle | None]:
         try:
@@ -206,24 +234,37 @@ class SelectorPoll(Poll):
         mask = (selectors.EVENT_READ if reader else 0) | (selectors.EVENT_WRITE if writer else 0)
         if not mask:
             self.selector.unregister(fd)
+            self._events.pop(fd, None)
         elif known:
             self.selector.modify(fd, mask, (reader, writer))
         else:
             self.selector.register(fd, mask, (reader, writer))
 
+    def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is readable; None: nobody. Returns the one before, not cancelled."""
+        reader, writer = self._handles(fd)
+        if handle is not reader:
+            self._update(fd, bool(reader or writer), handle, writer)
+        return reader
+
+    def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
+        """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
+        reader, writer = self._handles(fd)
+        if handle is not writer:
+            self._update(fd, bool(reader or writer), reader, handle)
+        return writer
+
     def add_reader(self, fd: int, handle: Handle) -> None:
         """Have `handle` queued whenever `fd` is readable; the one it replaces is cancelled."""
-        reader, writer = self._handles(fd)
-        self._update(fd, bool(reader or writer), handle, writer)
-        if reader is not None:
-            reader.cancel()
+        before = self.set_reader(fd, handle)
+        if before is not None:
+            before.cancel()
 
     def add_writer(self, fd: int, handle: Handle) -> None:
         """Have `handle` queued whenever `fd` is writable; the one it replaces is cancelled."""
-        reader, writer = self._handles(fd)
-        self._update(fd, bool(reader or writer), reader, handle)
-        if writer is not None:
-            writer.cancel()
+        before = self.set_writer(fd, handle)
+        if before is not None:
+            before.cancel()
 
     def remove_reader(self, fd: int) -> bool:
         """Let go of `fd`'s reader; say whether there was one."""

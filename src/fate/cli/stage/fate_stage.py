@@ -1,10 +1,12 @@
-"""What is different in a process that stands on Fate. Two things, both done when the program first asks for them:
+"""What is different in a process that stands on Fate. Three things, each done when the program first asks for it:
 
 - whoever makes the standard library's selector event loop gets a Fate. `asyncio.run`, `asyncio.Runner`,
   `asyncio.new_event_loop`, every policy that derives from the default one, `asyncio.SelectorEventLoop()` and
   `asyncio.EventLoop()` all end in making that one class, so this is the only place to touch, and policies, which
   Python 3.14 deprecates, stay as they are. A program's own subclasses stay what they are as well;
-- `import uvloop` finds the stand-in beside this file, whether uvloop is installed or not.
+- `import uvloop` finds the stand-in beside this file, whether uvloop is installed or not;
+- whichever of Twisted's general reactors is about to be installed, chosen by name or by `import
+  twisted.internet.reactor`, a FateReactor is installed in its place (`fate.tx.stage`).
 
 `import fate` finds the Fate that `fate run` belongs to, even for a program that is itself called fate.py.
 
@@ -45,9 +47,27 @@ class StageFinder:
             from importlib.machinery import PathFinder
 
             return PathFinder.find_spec(name, [home])
+        if name == "twisted.internet.main":
+            return self.cast_reactor(name, path)
         if not self.cast and name.startswith("asyncio."):
             self.cast_fate()
         return None
+
+    def cast_reactor(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+        """Finds Twisted's module that installs reactors, and has its one function told of Fate once it is loaded."""
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            loader: Any = spec.loader
+            execute = loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                module.installReactor = _installer(module.installReactor)
+
+            loader.exec_module = exec_module
+        return spec
 
     def cast_fate(self) -> None:
         """Gives Fate the part of asyncio's event loop, if the classes of event loops are there by now.
@@ -75,6 +95,17 @@ def _maker(base: type[Any]) -> Any:
         return new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
 
     return __new__
+
+
+def _installer(install: Any) -> Any:
+    """Makes the `installReactor` of a program on the stage from Twisted's, `install`."""
+
+    def installReactor(reactor: Any) -> None:  # noqa: N802
+        from fate.tx.stage import recast
+
+        install(recast(reactor))
+
+    return installReactor
 
 
 def enter(stage: str) -> None:

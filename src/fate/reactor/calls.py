@@ -1,0 +1,71 @@
+"""Timed calls: what `callLater` returns. Each is one timer of the loop, and tells times of day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fate.reactor.errors import AlreadyCalled, AlreadyCancelled
+
+if TYPE_CHECKING:
+    from fate.reactor.core import Reactor
+
+
+class DelayedCall:
+    """A call that is to come, has come, or has been cancelled."""
+
+    def __init__(
+        self, reactor: Reactor, delay: float, func: Callable[..., object], args: tuple[Any, ...], kw: dict[str, Any]
+    ) -> None:
+        self._reactor = reactor
+        self._what: tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]] | None = (func, args, kw)
+        self._cancelled = False
+        self._time = reactor.seconds() + delay
+        self._timer = reactor.loop.call_later(delay, self._call)
+        reactor._calls.add(self)
+
+    def _call(self) -> None:
+        assert self._what is not None
+        func, args, kw = self._what
+        self._end()
+        func(*args, **kw)
+
+    def _end(self) -> None:
+        self._what = None
+        self._reactor._calls.discard(self)
+
+    def _check_active(self) -> None:
+        if self._cancelled:
+            raise AlreadyCancelled("this call has been cancelled")
+        if self._what is None:
+            raise AlreadyCalled("this call has been made")
+
+    def active(self) -> bool:
+        """Whether it is still to come."""
+        return self._what is not None
+
+    def getTime(self) -> float:
+        """When it is due, in seconds on `reactor.seconds()`'s clock."""
+        return self._time
+
+    def cancel(self) -> None:
+        """Take it back. Raises AlreadyCalled, AlreadyCancelled."""
+        self._check_active()
+        self._cancelled = True
+        self._timer.cancel()
+        self._end()
+
+    def reset(self, seconds: float) -> None:
+        """Have it called so many seconds from now instead. Raises AlreadyCalled, AlreadyCancelled."""
+        self._check_active()
+        self._time = self._reactor.seconds() + seconds
+        self._timer.cancel()
+        self._timer = self._reactor.loop.call_later(seconds, self._call)
+
+    def delay(self, seconds: float) -> None:
+        """Have it called so many seconds later than it is due. Raises AlreadyCalled, AlreadyCancelled."""
+        self._check_active()
+        self._time += seconds
+        when = self._timer.when() + seconds
+        self._timer.cancel()
+        self._timer = self._reactor.loop.call_at(when, self._call)
