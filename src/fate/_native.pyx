@@ -300,6 +300,7 @@ cdef extern from *:
     object PyContext_CopyCurrent()
     void fate_recycle(type cls, int tracked, int limit)
     void PyObject_GC_Track(object made)
+    int PyObject_GC_IsTracked(object made)
 
 cdef extern from "sys/epoll.h" nogil:
     enum:
@@ -361,8 +362,9 @@ cpdef object recycle(type cls, bint tracked, int limit):
 
 
 cpdef object track(object made):
-    """Have the garbage collector look at an object of an untracked class after all."""
-    PyObject_GC_Track(made)
+    """Have the garbage collector look at an object of an untracked class after all; None is left alone."""
+    if made is not None and not PyObject_GC_IsTracked(made):
+        PyObject_GC_Track(made)
 
 
 cpdef bint is_instance(object made, object cls) noexcept:

@@ -163,6 +163,36 @@ def test_a_context_is_given_to_the_callback_and_told_by_the_handle(loop: Fate) -
     assert seen == ["given", "at the call", "at the call"]
 
 
+@pytest.mark.parametrize("method", ["call_soon", "call_later"])
+def test_a_callback_keeps_its_context_when_a_value_that_dies_as_it_is_scheduled_schedules_too(
+    loop: Fate, method: str
+) -> None:
+    variable: contextvars.ContextVar[object] = contextvars.ContextVar("variable")
+    seen: list[object] = []
+    other = contextvars.copy_context()
+    other.run(variable.set, "other")
+
+    def schedule() -> None:
+        if method == "call_soon":
+            loop.call_soon(lambda: seen.append(variable.get()))
+        else:
+            loop.call_later(0, lambda: seen.append(variable.get()))
+
+    class Mortal:
+        def __del__(self) -> None:
+            other.run(schedule)
+
+    def mine() -> None:
+        variable.set(Mortal())
+        loop.call_soon(print).cancel()
+        variable.set("mine")
+        schedule()
+
+    contextvars.copy_context().run(mine)
+    turns(loop, 2)
+    assert sorted(map(str, seen)) == ["mine", "other"]
+
+
 def test_what_a_callback_sets_in_its_context_stays_there(loop: Fate) -> None:
     variable = contextvars.ContextVar("variable", default="outside")
     context = contextvars.copy_context()

@@ -201,7 +201,9 @@ def test_awaiting_a_fuse_leaves_nothing_behind(loop: Fate) -> None:
 
 def test_an_unclosed_loop_is_collected_with_a_warning() -> None:
     loop = Fate()
-    turns(loop)
+    loop.call_soon(loop.call_soon, loop.stop)
+    turns(loop)  # leaves what the callback scheduled
+    loop.call_soon(loop.stop)
     loop.call_later(1e6, loop.stop)
     gone = weakref.ref(loop)
     del loop
@@ -243,6 +245,31 @@ def test_closing_drops_everything_that_was_scheduled() -> None:
     gc.collect()
     assert [ref() for ref in gone] == [None, None, None]
     assert loop._timers.count == 0
+
+
+@pytest.mark.parametrize("ends", [SystemExit, KeyboardInterrupt])
+def test_what_keeps_the_handle_that_will_call_it_is_collected_however_its_run_ends(ends: type[BaseException]) -> None:
+    class Thing:
+        handle: Handle
+
+        def end(self) -> None:
+            raise ends
+
+        def never(self) -> None:
+            raise AssertionError("it ran")
+
+    loop = Fate()
+    things = [Thing(), Thing(), Thing()]
+    gone = [weakref.ref(thing) for thing in things]
+    things[0].handle = loop.call_soon(things[0].end)
+    things[1].handle = loop.call_soon(things[1].never)
+    things[2].handle = loop.call_later(0, things[2].never)
+    with pytest.raises(ends):
+        loop.run_forever()
+    loop.close()
+    del things
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None, None]
 
 
 def test_many_loops_give_their_descriptors_back() -> None:

@@ -106,9 +106,11 @@ class Engine(Owner):
             handle._snapshot = context
             handle._kind = ONCE
         elif SHARES:
-            if not shares(self._snapshot):
-                self._snapshot = copy_context()
-            handle._snapshot = self._snapshot
+            snapshot = self._snapshot
+            if not shares(snapshot):
+                snapshot = copy_context()
+                self._snapshot = snapshot  # frees the one before, which may run anything, this method too
+            handle._snapshot = snapshot
             handle._kind = SHARING
         else:
             handle._snapshot = copy_context()
@@ -118,6 +120,8 @@ class Engine(Owner):
         self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
         self._queue.append(handle)
+        if self._thread_id is None:  # nobody knows when it will run
+            track(handle)
         return handle
 
     def _push_timer(
@@ -130,9 +134,11 @@ class Engine(Owner):
             timer._snapshot = context
             timer._kind = ONCE
         elif SHARES:
-            if not shares(self._snapshot):
-                self._snapshot = copy_context()
-            timer._snapshot = self._snapshot
+            snapshot = self._snapshot
+            if not shares(snapshot):
+                snapshot = copy_context()
+                self._snapshot = snapshot  # frees the one before, which may run anything, this method too
+            timer._snapshot = snapshot
             timer._kind = SHARING
         else:
             timer._snapshot = copy_context()
@@ -291,6 +297,8 @@ class Engine(Owner):
         finally:
             self._snapshot = None
             self._current_id = 0
+            for index in range(self._head, len(self._queue)):  # they wait for a run that may never come
+                track(self._queue[index])
 
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would: in its context, its errors reported."""
@@ -310,26 +318,32 @@ class Engine(Owner):
         nested = self._turning  # a callback that turns the loop itself
         self._turning = True
         end = len(queue)
-        for head in range(self._head, end):
-            handle = queue[head]
-            queue[head] = None
-            self._head = head + 1
-            if handle is not None and not handle._cancelled:  # None: a nested turn ran it
-                self._current_id = handle.id
-                if self._instrument is not None:
-                    error = self._run_watched(handle, self._instrument)
-                elif COMPILED:
-                    error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
-                else:
-                    try:
-                        handle._snapshot.run(handle._callback, *handle._args)
-                        error = None
-                    except BaseException as failure:  # as in `run_in_context`
-                        error = failure
-                if error is not None:
-                    self._callback_failed(handle, error)
-                if handle._kind != LASTING:
-                    handle._loop = handle._callback = handle._args = handle._snapshot = None
+        handle = None
+        try:
+            for head in range(self._head, end):
+                handle = queue[head]
+                queue[head] = None
+                self._head = head + 1
+                if handle is not None and not handle._cancelled:  # None: a nested turn ran it
+                    self._current_id = handle.id
+                    if self._instrument is not None:
+                        error = self._run_watched(handle, self._instrument)
+                    elif COMPILED:
+                        error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
+                    else:
+                        try:
+                            handle._snapshot.run(handle._callback, *handle._args)
+                            error = None
+                        except BaseException as failure:  # as in `run_in_context`
+                            error = failure
+                    if error is not None:
+                        self._callback_failed(handle, error)
+                    if handle._kind != LASTING:
+                        handle._loop = handle._callback = handle._args = handle._snapshot = None
+        except BaseException:
+            if handle is not None and handle._kind != LASTING:
+                handle._empty()
+            raise
         handle = error = None  # keep nothing of it alive until the next turn ends
         self._current_id = 0
         if not nested:
@@ -341,14 +355,16 @@ class Engine(Owner):
 
     def _run(self, handle: Handle) -> int:
         self._current_id = handle.id
-        if self._instrument is None:
-            error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
-        else:
-            error = self._run_watched(handle, self._instrument)
-        if error is not None:
-            self._callback_failed(handle, error)
-        if handle._kind != LASTING:
-            handle._empty()
+        try:
+            if self._instrument is None:
+                error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
+            else:
+                error = self._run_watched(handle, self._instrument)
+            if error is not None:
+                self._callback_failed(handle, error)
+        finally:
+            if handle._kind != LASTING:
+                handle._empty()
         return 0
 
     def _run_watched(self, handle: Handle, instrument: Instrument) -> BaseException | None:
