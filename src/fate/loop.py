@@ -222,13 +222,19 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
             One that raises is reported to the exception handler and taken away.
         Raises WrongThreadError from a thread other than the one that runs the loop.
         """
+        if self._thread_id is not None:
+            self._check_owner("Fate.set_instrument")
         self._observer = instrument
+        self._watch_callbacks()
+
+    def _watch_callbacks(self) -> None:
+        instrument = self._observer
         Engine.set_instrument(self, SlowCallbacks(self, instrument) if self._debug else instrument)
 
     def set_debug(self, enabled: bool) -> None:
         """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
         asyncio.SelectorEventLoop.set_debug(self, enabled)
-        self.set_instrument(self._observer)
+        self._watch_callbacks()
 
     def _wake(self) -> None:
         self._write_to_self()

@@ -329,7 +329,9 @@ class Engine(Owner):
                     if self._instrument is not None:
                         error = self._run_watched(handle, self._instrument)
                     elif COMPILED:
-                        error = run_in_context(handle._snapshot, handle._callback, handle._args, handle._kind == SHARING)
+                        error = run_in_context(
+                            handle._snapshot, handle._callback, handle._args, handle._kind == SHARING
+                        )
                     else:
                         try:
                             handle._snapshot.run(handle._callback, *handle._args)
