@@ -19,6 +19,7 @@ import warnings
 import weakref
 from asyncio import base_events, coroutines, events, format_helpers, selector_events
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
+from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -114,6 +115,8 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         _write_to_self: Callable[[], None]
 
     def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        self._endings: deque[Callable[[], object]] = deque()
+        self._telling = False
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
         self._stacks: MutableMapping[Handle, Any] = weakref.WeakKeyDictionary()  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
@@ -222,13 +225,19 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
             One that raises is reported to the exception handler and taken away.
         Raises WrongThreadError from a thread other than the one that runs the loop.
         """
+        if self._thread_id is not None:
+            self._check_owner("Fate.set_instrument")
         self._observer = instrument
+        self._watch_callbacks()
+
+    def _watch_callbacks(self) -> None:
+        instrument = self._observer
         Engine.set_instrument(self, SlowCallbacks(self, instrument) if self._debug else instrument)
 
     def set_debug(self, enabled: bool) -> None:
         """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
         asyncio.SelectorEventLoop.set_debug(self, enabled)
-        self.set_instrument(self._observer)
+        self._watch_callbacks()
 
     def _wake(self) -> None:
         self._write_to_self()

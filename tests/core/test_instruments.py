@@ -9,6 +9,7 @@ import pytest
 from support import turns
 
 from fate import Fate, Handle, Recorder
+from fate.errors import WrongThreadError
 
 
 class Notes:
@@ -225,3 +226,11 @@ def test_a_recorder_keeps_what_it_needs_of_a_handle_not_the_handle(loop: Fate) -
     del handle
     assert gone() is None
     assert len(recorder.records()) == 1
+
+
+def test_an_instrument_is_refused_from_another_thread_while_the_loop_runs(loop: Fate) -> None:
+    async def main() -> None:
+        with pytest.raises(WrongThreadError):
+            await loop.run_in_executor(None, loop.set_instrument, None)
+
+    loop.run_until_complete(main())

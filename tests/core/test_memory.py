@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from support import VirtualFate, turns
 
-from fate import Fate
+from fate import Fate, Fuse
 from fate.core.handle import Handle, TimerHandle
 
 
@@ -180,6 +180,34 @@ def test_fuses_that_are_over_leave_no_cycles(loop: Fate) -> None:
 
 
 @pytest.mark.usefixtures("no_collector")
+@pytest.mark.usefixtures("no_collector")
+def test_compounds_that_lost_leave_nothing_on_a_fuse_that_burns_on(loop: Fate) -> None:
+    stop = loop.get_fuse()
+
+    async def main() -> None:
+        for _ in range(10):
+            await (stop | loop.get_fuse() | loop.get_fuse(0))
+            await ((stop & loop.get_fuse()) | loop.get_fuse(0))
+
+    loop.run_until_complete(main())
+    dropped = stop | loop.get_fuse()
+    del dropped
+    assert not stop._watchers
+    garbage()
+    assert [fuse for fuse in loop.fuses if type(fuse) is not Fuse] == []
+
+
+def test_a_compound_with_a_handler_burns_though_nobody_keeps_it(loop: Fate) -> None:
+    a, b = loop.get_fuse(), loop.get_fuse()
+    called: list[str] = []
+    ((a & b) | loop.get_fuse()).add_handler(called.append, "burned")
+    gc.collect()
+    a.burn()
+    b.burn()
+    turns(loop)
+    assert called == ["burned"]
+
+
 def test_awaiting_a_fuse_leaves_nothing_behind(loop: Fate) -> None:
     fuse = loop.get_fuse()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Callable
 
@@ -168,3 +169,14 @@ def test_a_time_limit_by_any(virtual: VirtualFate) -> None:
         return await (answer | limit) is limit
 
     assert virtual.run_until_complete(main())
+
+
+def test_fuses_of_fuses_may_be_nested_deeply(loop: Fate) -> None:
+    x, y = loop.get_fuse(), loop.get_fuse()
+    outer = x & y
+    for _ in range(3000):
+        outer = (outer & y) | x
+    y.burn()
+    x.burn()
+    assert outer.is_over()
+    loop.run_until_complete(asyncio.wait_for(outer, 10))

@@ -82,6 +82,8 @@ def test_a_failed_fuse_calls_no_handler(loop: Fate, log: Log) -> None:
 
 def test_fail_takes_an_exception_or_its_class_and_nothing_else(loop: Fate) -> None:
     fuse = loop.get_fuse()
+    with pytest.raises(TypeError, match="cannot take StopIteration"):
+        loop.get_fuse().fail(StopIteration())
     with pytest.raises(TypeError, match="takes an exception, not 'oops'"):
         fuse.fail("oops")  # type: ignore[arg-type]
     assert not fuse.is_over()

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import weakref
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, MutableMapping
 from contextvars import Context, copy_context
 from typing import Any, Protocol
@@ -31,6 +33,8 @@ class Fate(Protocol):
     """What a fuse needs of the loop it belongs to."""
 
     _fuses: MutableMapping[Fuse, None]
+    _endings: deque[Callable[[], object]]  # watchers of ended fuses that are still to be told
+    _telling: bool
 
     def time(self) -> float: ...
     def call_soon(self, callback: Callable[..., object], /, *args: Any, context: Context | None = None) -> Handle: ...
@@ -201,6 +205,8 @@ class Fuse:
             error = error()
         if not isinstance(error, BaseException):
             raise TypeError(f"fail() takes an exception, not {error!r}")
+        if isinstance(error, StopIteration):
+            raise TypeError("fail() cannot take StopIteration: no coroutine can raise it; wrap it in another exception")
         self._error = error
         self._error_seen = False
         self._finish(FAILED)
@@ -237,8 +243,20 @@ class Fuse:
         watchers, self._watchers = self._watchers, []
         if watchers and not self._handlers:
             self._fate._fuses.pop(self, None)
-        for watcher in watchers:
-            watcher()
+        self._tell(watchers)
+
+    def _tell(self, watchers: list[Callable[[], object]]) -> None:
+        """Call them, one after the other also where one ends another fuse: fuses of fuses may be nested deeply."""
+        fate = self._fate
+        fate._endings.extend(watchers)
+        if fate._telling:
+            return  # whoever is calling them comes to these too
+        fate._telling = True
+        try:
+            while fate._endings:
+                fate._endings.popleft()()
+        finally:
+            fate._telling = False
 
     def _watch(self, watcher: Callable[[], object]) -> None:
         """Call `watcher()` when the fuse is over; now if it is."""
@@ -352,7 +370,13 @@ class Fuse:
 
 
 class _Compound(Fuse):
-    """A fuse made of others; it follows them, they do not know what it is for."""
+    """A fuse made of others; it follows them, they do not know what it is for.
+
+    They keep it alive only while somebody waits for it: `a | b` inside `a | b | c`, or one that is dropped, is gone
+    at once, however long `a` burns.
+    """
+
+    _links: list[tuple[Fuse, Callable[[], object]]] = []  # noqa: RUF012 (of one that was never made)
 
     def __init__(self, fate: Fate, parts: list[Fuse]) -> None:
         for part in parts:
@@ -363,17 +387,21 @@ class _Compound(Fuse):
         fate._check_owner("a compound fuse")
         super().__init__(fate)
         self.parts = tuple(parts)
-        self._links: list[tuple[Fuse, Callable[[], object]]] = []
-        self._release = self._unlink
+        self._links = []
+        self._kept: list[Fuse] = []  # itself, while somebody waits for it
         for part in parts:
             self._link(part)
             if self.is_over():
                 break
 
     def _link(self, part: Fuse) -> None:
+        compound = weakref.ref(self)
+        kept = self._kept
+
         def follow() -> None:
-            if self._state == BURNING:
-                self._part_over(part)
+            fuse = kept[0] if kept else compound()
+            if isinstance(fuse, _Compound) and fuse._state == BURNING:
+                fuse._part_over(part)
 
         self._links.append((part, follow))
         part._watch(follow)
@@ -383,8 +411,34 @@ class _Compound(Fuse):
         for part, follow in links:
             part._unwatch(follow)
 
+    def _finish(self, state: str) -> None:
+        self._unlink()
+        self._kept.clear()
+        super()._finish(state)
+
+    def _keep(self) -> None:
+        if self._state == BURNING and not self._kept:
+            self._kept.append(self)
+
+    def _add(self, handler: Callable[..., object], args: tuple[Any, ...]) -> None:
+        super()._add(handler, args)
+        self._keep()
+
+    def _watch(self, watcher: Callable[[], object]) -> None:
+        super()._watch(watcher)
+        self._keep()
+
+    def _unwatch(self, watcher: Callable[[], object]) -> None:
+        super()._unwatch(watcher)
+        if not self._watchers and not self._handlers:
+            self._kept.clear()
+
     def _part_over(self, part: Fuse) -> None:
         raise NotImplementedError
+
+    def __del__(self) -> None:
+        self._unlink()
+        super().__del__()
 
 
 class AnyFuse(_Compound):

@@ -39,7 +39,7 @@ def receiver_at(fate: Fate, source: Any, protocol: str) -> Receiver:
         if source.fileno() < 0:
             raise SourceError(0, f"cannot wait for a packet on {source!r}: it is closed")
         return fate._receivers.get(source) or _receiver(fate, source, source)
-    if protocol not in KINDS:
+    if not isinstance(protocol, str) or protocol not in KINDS:
         raise ValueError(f"protocol is 'udp' or 'tcp', not {protocol!r}")
     if not (isinstance(source, tuple) and len(source) >= 2 and isinstance(source[1], int)):
         raise TypeError(f"a packet fuse listens at (host, port) or on a socket, not {source!r}")
