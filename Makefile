@@ -43,7 +43,7 @@ demo: $(VENV)/made
 test: $(VENV)/made-test
 	$(BIN)/python -m pytest
 
-check: $(VENV)/made-check
+check: $(VENV)/made-test $(VENV)/made-check  # mypy reads the types of what the tests install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

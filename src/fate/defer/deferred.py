@@ -151,8 +151,8 @@ class Continuation:
 class Deferred:
     """A result that is not there yet. Callbacks get it when it is, each what the one before returned.
 
-    called: whether it has been fired. result: the present result, absent before that. paused: how many `pause`s have
-    not been taken back.
+    called: whether it has been fired. result: the present result, absent before that. paused: how many calls of `pause`
+    have not been taken back.
     """
 
     __slots__ = (

@@ -1,6 +1,6 @@
 """The errors of `fate.defer`, under the names that Twisted gave them.
 
-All of them are `fate.errors.FateError`s as well. Nothing else lives here.
+All of them are errors of `fate.errors.FateError` as well. Nothing else lives here.
 """
 
 from __future__ import annotations
