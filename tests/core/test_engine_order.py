@@ -182,7 +182,7 @@ def test_an_error_is_reported_once_with_its_callback_and_handle_and_the_loop_tur
     assert isinstance(report["exception"], ValueError)
     assert report["handle"] is handle
     assert report["message"].startswith("Exception in callback ")
-    assert "fail('it broke')" in report["message"]
+    assert ".fail(" in report["message"]  # with its arguments up to 3.12, later in debug mode only
     assert __file__ in report["message"]
 
 

@@ -73,7 +73,7 @@ class Model:
         if len(self.pending) <= CROWD:
             assert deadline == first
         else:
-            assert deadline <= max(first, self.now) + TICK + 4 * math.ulp(first) or deadline == first
+            assert deadline <= max(first, self.now) + TICK + 4 * math.ulp(deadline) or deadline == first
 
 
 moments = st.one_of(
