@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("src")
+CORES = os.cpu_count() or 1
 FLAGS = ["-O3", "-fno-plt", "-fno-semantic-interposition"] if sys.platform == "linux" else ["-O3"]
 DIRECTIVES = {
     "language_level": 3,
@@ -46,7 +47,7 @@ def extensions() -> list[Extension]:
         Extension(".".join(path.with_suffix("").relative_to(SOURCE).parts), [str(path)], extra_compile_args=FLAGS)
         for path in compiled_modules()
     ]
-    return list(cythonize(modules, compiler_directives=DIRECTIVES, build_dir="build/cython", nthreads=0))
+    return list(cythonize(modules, compiler_directives=DIRECTIVES, build_dir="build/cython", nthreads=CORES))
 
 
 class build_all_or_nothing(build_ext):  # noqa: N801 (setuptools names commands so)
@@ -65,4 +66,8 @@ class build_all_or_nothing(build_ext):  # noqa: N801 (setuptools names commands 
             print(f"fate: not compiled, Fate will run as plain Python, slower ({error})", file=sys.stderr)
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": build_all_or_nothing})
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": build_all_or_nothing},
+    options={"build_ext": {"parallel": CORES}},
+)

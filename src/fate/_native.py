@@ -52,6 +52,8 @@ def run_in_context(context: Context, callback: Callable[..., object], args: tupl
         context.run(callback, *args)
     except BaseException as error:  # the engine decides what becomes of it
         return error
+    finally:
+        callback = args = ()  # an exception that is kept keeps this frame too
     return None
 
 

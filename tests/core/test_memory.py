@@ -313,3 +313,25 @@ def test_many_loops_give_their_descriptors_back() -> None:
         turns(loop)
         loop.close()
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_failed_task_that_nobody_keeps_is_gone_and_reported_in_the_same_turn(debug: bool) -> None:
+    reported: list[str] = []
+
+    async def fail() -> None:
+        raise LookupError
+
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: reported.append(context["message"]))
+        asyncio.ensure_future(fail())
+        await asyncio.sleep(0)
+        return list(reported)
+
+    gc.disable()
+    try:
+        with asyncio.Runner(debug=debug, loop_factory=Fate) as runner:
+            assert runner.run(main()) == ["Task exception was never retrieved"]
+    finally:
+        gc.enable()
