@@ -325,8 +325,9 @@ def test_a_failed_task_that_nobody_keeps_is_gone_and_reported_in_the_same_turn(d
     async def main() -> list[str]:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda loop, context: reported.append(context["message"]))
-        asyncio.ensure_future(fail())
+        task = weakref.ref(asyncio.ensure_future(fail()))
         await asyncio.sleep(0)
+        assert task() is None
         return list(reported)
 
     gc.disable()
