@@ -53,7 +53,7 @@ def run_in_context(context: Context, callback: Callable[..., object], args: tupl
     except BaseException as error:  # the engine decides what becomes of it
         return error
     finally:
-        callback = args = ()  # an exception that is kept keeps this frame too
+        del context, callback, args  # an exception that is kept keeps this frame too
     return None
 
 
