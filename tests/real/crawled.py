@@ -19,7 +19,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = self.path.lstrip("/")
         number = int(path.removeprefix("page")) if path.startswith("page") else 0
         if path.startswith("old"):

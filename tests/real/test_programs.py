@@ -1,4 +1,4 @@
-"""Klein and treq, Conch's SSH, Twisted beside aiohttp, and `twist web` do on Fate what they do on Twisted's reactors."""
+"""Klein and treq, Conch's SSH, Twisted beside aiohttp, and `twist web` do on Fate what they do without."""
 
 from __future__ import annotations
 

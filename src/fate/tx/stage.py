@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from fate.loop import Fate
-from fate.tx.reactor import FateReactor
+from fate.tx.reactor import NAME, FateReactor
 
 __all__ = ["recast"]
 
@@ -34,8 +34,8 @@ GENERAL = {
 def recast(reactor: Any) -> Any:
     """The reactor to install in the place of `reactor`, which has just been made and is given up; or itself."""
     cls = type(reactor)
-    if GENERAL.get(cls.__module__) != cls.__name__:
-        return reactor
+    if NAME in sys.modules or GENERAL.get(cls.__module__) != cls.__name__:
+        return reactor  # if there is a reactor already, Twisted will say so
     loop = getattr(reactor, "_asyncioEventloop", None)
     if loop is not None and not isinstance(loop, Fate):
         return reactor

@@ -1,6 +1,6 @@
 """A Scrapy spider as people write them: it follows every link, has an item a page, counts what went wrong.
 
-    scrapy runspider crawl.py -a site=http://127.0.0.1:1234/ -O items.json
+scrapy runspider crawl.py -a site=http://127.0.0.1:1234/ -O items.json
 """
 
 import json

@@ -1,6 +1,6 @@
 """Runs a program after `fate.tx.install()`, as its author might write on its first line.
 
-    install.py [--deferreds] program.py arguments... | -m module arguments...
+install.py [--deferreds] program.py arguments... | -m module arguments...
 """
 
 import runpy

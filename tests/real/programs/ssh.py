@@ -143,7 +143,7 @@ async def main():
     several = [ensureDeferred(command(shared, b"echo %d; exit %d" % (number, number))) for number in range(10)]
     print("on one connection:", await gatherResults(several))
     waiting.transport.loseConnection()
-    said, reason = await factory.over
+    said, _ = await factory.over
     print("dropped:", said)
 
     try:
