@@ -1,4 +1,4 @@
-"""Twisted's reactors: timed calls, calls from threads, a protocol, a web server. One reactor a process, one program on all.
+"""Twisted's reactors: timed calls, calls from threads, a protocol, a web server: one program on all, one a process.
 
 The column of Fate is Twisted on `fate.tx`. Nothing of Twisted is imported before a row asks for it.
 """
