@@ -190,7 +190,7 @@ class FateReactor(AsyncioSelectorReactor):
 
     # -- time -----------------------------------------------------------------------------------------------------
 
-    callLater = callLater  # type: ignore[assignment]  # our DelayedCall is not theirs
+    callLater = callLater
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """The timed calls that are still to come."""
@@ -207,7 +207,7 @@ class FateReactor(AsyncioSelectorReactor):
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def callFromThread(
+    def callFromThread(  # type: ignore[override]  # the name of `f` is that of Twisted's base class
         self,
         f: Callable[..., Any],
         *args: object,
