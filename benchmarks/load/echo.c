@@ -1,9 +1,10 @@
-/* A load generator for echo servers on the loopback.
+/* A load generator for echo servers, and with --http for web servers, on the loopback.
  *
  * One thread, one epoll, and it never blocks: it spins, so that the server never pays for waking it.
  * Each of --connections keeps --depth messages of --size bytes in flight. Every reply is compared byte by
  * byte with what was sent; a message opens with its connection and number, so a reply that strays, is lost
- * or comes twice is found. After a warm-up all replies are awaited, then the measured phase runs and all
+ * or comes twice is found. With --http a message is a GET of "/", on connections that stay open; the first reply
+ * is the yardstick of all the others but for its headers, whose length must not change. After a warm-up all replies are awaited, then the measured phase runs and all
  * replies are awaited again; the server's CPU time is read (schedstat of all tasks of --pid) while it is idle
  * on both sides, so neither connecting nor warming up is counted.
  *
@@ -49,10 +50,12 @@ static struct {
     size_t connections, size, depth;
     double seconds, warmup;
     uint64_t requests; /* 0: by time */
-    int pid;
+    int pid, http;
 } option = {.host = "127.0.0.1", .core = -1, .connections = 100, .size = 1024, .depth = 1, .seconds = 2, .warmup = 0.3};
 
-static char *template, *buffer;
+static const char GET[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", OK[] = "HTTP/1.1 200 ";
+static char *template, *buffer;     /* what is sent and comes back; with --http: what came back first */
+static size_t request_size, body_at; /* bytes of a message that is sent; --http: where the body begins in a reply */
 static int epoll_fd;
 static uint64_t started, answered; /* of this phase */
 static uint32_t *latency;
@@ -130,9 +133,9 @@ static void queue_message(struct connection *c, uint64_t time) {
         c->out_end -= c->out_start;
         c->out_start = 0;
     }
-    memcpy(c->out + c->out_end, template, option.size);
-    header_of(c, c->sent, c->out + c->out_end);
-    c->out_end += option.size;
+    memcpy(c->out + c->out_end, option.http ? GET : template, request_size);
+    if (!option.http) header_of(c, c->sent, c->out + c->out_end);
+    c->out_end += request_size;
     c->sent_at[c->sent++ % option.depth] = time;
     started++;
 }
@@ -156,6 +159,15 @@ static void check(const struct connection *c, const char *bytes, size_t at, size
         fail("connection %" PRIu64 ": reply %" PRIu64 " is not what was sent", c->index, c->received);
 }
 
+/* As check() for a reply of a web server: the status and the body. */
+static void check_http(const struct connection *c, const char *bytes, size_t at, size_t count) {
+    size_t status = at < sizeof OK - 1 ? sizeof OK - 1 - at : 0, skip = at < body_at ? body_at - at : 0;
+    if (status > count) status = count;
+    if (skip > count) skip = count;
+    if (memcmp(bytes, template + at, status) || memcmp(bytes + skip, template + at + skip, count - skip))
+        fail("connection %" PRIu64 ": reply %" PRIu64 " is not what came first", c->index, c->received);
+}
+
 static void take_replies(struct connection *c, int go_on) {
     ssize_t got = recv(c->fd, buffer, RECEIVE, 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -166,7 +178,7 @@ static void take_replies(struct connection *c, int go_on) {
         size_t count = option.size - c->reply_at;
         if (count > (size_t)got - done) count = (size_t)got - done;
         if (c->received == c->sent) fail("connection %" PRIu64 ": more came back than was sent", c->index);
-        check(c, buffer + done, c->reply_at, count);
+        (option.http ? check_http : check)(c, buffer + done, c->reply_at, count);
         done += count;
         c->reply_at += count;
         if (c->reply_at < option.size) break;
@@ -204,17 +216,40 @@ static uint64_t phase(struct connection *connections, double seconds, uint64_t r
     return now() - begin;
 }
 
-static void open_connection(struct connection *c, size_t index) {
+static int connected(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)option.port)};
-    int on = 1;
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
     if (inet_pton(AF_INET, option.host, &address.sin_addr) != 1) fail("not an IPv4 address: %s", option.host);
-    c->index = index;
-    c->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof address))
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address))
         fail("connect to %s port %d: %s", option.host, option.port, strerror(errno));
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+/* Asks once, to learn what the replies look like. Their body is --size bytes. */
+static void learn_reply(void) {
+    int fd = connected();
+    size_t got = 0;
+    if (send(fd, GET, request_size, MSG_NOSIGNAL) != (ssize_t)request_size) fail("send: %s", strerror(errno));
+    while (!body_at || got < body_at + option.size) {
+        ssize_t n = got < RECEIVE - 1 ? recv(fd, buffer + got, RECEIVE - 1 - got, 0) : 0;
+        if (n <= 0) fail("the first reply ends after %zu bytes", got);
+        got += (size_t)n;
+        char *end = strstr(buffer, "\r\n\r\n");
+        if (end) body_at = (size_t)(end - buffer) + 4;
+    }
+    close(fd);
+    option.size += body_at;
+    if (got != option.size || memcmp(buffer, OK, sizeof OK - 1)) fail("not the reply it should be: %.200s", buffer);
+    template = allocate(got);
+    memcpy(template, buffer, got);
+}
+
+static void open_connection(struct connection *c, size_t index) {
+    c->index = index;
+    c->fd = connected();
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
-    c->out = allocate(option.size * option.depth);
+    c->out = allocate(request_size * option.depth);
     c->sent_at = allocate(option.depth * sizeof *c->sent_at);
     watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
@@ -232,7 +267,8 @@ static void parse(int argc, char **argv) {
     static const struct option names[] = {
         {"host", 1, 0, 'h'},  {"port", 1, 0, 'p'},    {"connections", 1, 0, 'n'}, {"size", 1, 0, 's'},
         {"depth", 1, 0, 'd'}, {"seconds", 1, 0, 't'}, {"requests", 1, 0, 'r'},    {"warmup", 1, 0, 'w'},
-        {"pid", 1, 0, 'i'},   {"core", 1, 0, 'c'},    {0}};
+        {"pid", 1, 0, 'i'},   {"core", 1, 0, 'c'},    {"http", 0, 0, 'g'},
+        {0}};
     for (int c; (c = getopt_long(argc, argv, "", names, 0)) != -1;) switch (c) {
             case 'h': option.host = optarg; break;
             case 'p': option.port = atoi(optarg); break;
@@ -244,10 +280,11 @@ static void parse(int argc, char **argv) {
             case 'w': option.warmup = atof(optarg); break;
             case 'i': option.pid = atoi(optarg); break;
             case 'c': option.core = atoi(optarg); break;
+            case 'g': option.http = 1; break;
             default: exit(2);
         }
     if (!option.port || !option.connections || !option.depth) fail("--port, --connections and --depth: at least 1");
-    if (option.size < HEADER) fail("--size: at least %d bytes", HEADER);
+    if (!option.http && option.size < HEADER) fail("--size: at least %d bytes", HEADER);
 }
 
 /* Alone on its core, ahead of everything else if we may; both are favours, not conditions. */
@@ -267,9 +304,15 @@ static void settle(void) {
 int main(int argc, char **argv) {
     parse(argc, argv);
     settle();
-    template = allocate(option.size);
     buffer = allocate(RECEIVE);
-    for (size_t i = 0; i < option.size; i++) template[i] = (char)(i * 131 + (i >> 8) * 17 + 7);
+    if (option.http) {
+        request_size = sizeof GET - 1;
+        learn_reply();
+    } else {
+        request_size = option.size;
+        template = allocate(option.size);
+        for (size_t i = 0; i < option.size; i++) template[i] = (char)(i * 131 + (i >> 8) * 17 + 7);
+    }
     epoll_fd = epoll_create1(0);
     struct connection *connections = allocate(option.connections * sizeof *connections);
     for (size_t i = 0; i < option.connections; i++) open_connection(&connections[i], i);

@@ -1,4 +1,4 @@
-"""Twisted's reactors: timed calls, calls from threads, and a protocol. The same program on each, one reactor a process.
+"""Twisted's reactors: timed calls, calls from threads, a protocol, a web server: one program on all, one a process.
 
 The column of Fate is Twisted on `fate.tx`. Nothing of Twisted is imported before a row asks for it.
 """
@@ -18,6 +18,7 @@ from benchmarks.load import build
 from benchmarks.registry import Group, Measured, Times, Unavailable, row
 
 BATCH = 1000
+BODY = b"twisted " * 128
 FOUR_TIMES = Times(4, "twisted-epoll")
 
 
@@ -111,9 +112,6 @@ def twisted_call_from_thread(bench: Bench) -> float:
 )
 def twisted_echo(bench: Bench) -> Measured:
     """CPU µs a request of this process, as in the rows of the network."""
-    if bench.load_core is None:
-        raise Unavailable("needs a second core for the load generator")
-    program = build("echo")
     reactor = install(bench)
     from twisted.internet.protocol import Factory, Protocol
 
@@ -121,17 +119,51 @@ def twisted_echo(bench: Bench) -> Measured:
         def dataReceived(self, data: bytes) -> None:  # noqa: N802
             self.transport.write(data)
 
-    port = reactor.listenTCP(0, Factory.forProtocol(Echo), backlog=1024, interface="127.0.0.1")
+    return serve(bench, reactor, Factory.forProtocol(Echo), 1024)
+
+
+@row(
+    "twisted.web: a page of 1 KiB, 100 connections",
+    "µs",
+    Group.REACTOR,
+    Times(1.0, "twisted-epoll"),
+    baseline="twisted-epoll",
+)
+def twisted_web(bench: Bench) -> Measured:
+    """CPU µs a request of a web server whose connections stay open; it logs nothing."""
+    reactor = install(bench)
+    from twisted.web.resource import Resource
+    from twisted.web.server import Site
+
+    class Page(Resource):
+        isLeaf = True  # noqa: N815
+
+        def render_GET(self, request: Any) -> bytes:  # noqa: N802
+            return BODY
+
+    class Quiet(Site):
+        def log(self, request: Any) -> None:
+            pass
+
+    return serve(bench, reactor, Quiet(Page()), len(BODY), "--http")
+
+
+def serve(bench: Bench, reactor: Any, factory: Any, size: int, *flags: str) -> Measured:
+    """CPU µs a request of this process, under the load generator."""
+    if bench.load_core is None:
+        raise Unavailable("needs a second core for the load generator")
+    program = build("echo")
+    port = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")
     options = {
         "port": port.getHost().port,
         "connections": 100,
-        "size": 1024,
+        "size": size,
         "depth": 1,
         "seconds": 2 * bench.scale,
         "pid": os.getpid(),
         "core": bench.load_core,
     }
-    command = [str(program), *(f"--{name}={value}" for name, value in options.items())]
+    command = [str(program), *(f"--{name}={value}" for name, value in options.items()), *flags]
     load = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     class Said:

@@ -126,6 +126,8 @@ def test_commands_are_there(words: list[str], prints: str | None, start: Start) 
             assert start("-m", "fate", *rest).end().out == prints
         case ["fate", "run", *line]:
             assert split(line)[1] != []
+        case ["twistd" | "trial", "--reactor=fate", *_]:
+            pass  # tests/tx/test_install.py and tests/real/test_programs.py run them
         case ["make", target]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         case ["pip", "install", what]:

@@ -113,6 +113,78 @@ def test_under_fate_run_every_general_reactor_is_fates(workshop: Workshop, way: 
     assert (done.code, done.out.strip(), done.err) == (0, FATES, "")
 
 
+CLASSES = {
+    "asyncioreactor": "AsyncioSelectorReactor",
+    "epollreactor": "EPollReactor",
+    "pollreactor": "PollReactor",
+    "selectreactor": "SelectReactor",
+}
+
+
+@pytest.mark.parametrize("module", CLASSES)
+def test_under_fate_run_the_reactor_is_of_the_class_that_was_asked_for(workshop: Workshop, module: str) -> None:
+    name = CLASSES[module]
+    source = f"""
+    from twisted.internet import {module}
+    from twisted.internet.{module} import {name}
+    {module}.install()
+    from twisted.internet import reactor
+    print(type(reactor) is {module}.{name}, type(reactor) is {name})
+    """
+    workshop.write("program.py", source)
+    plain, staged = workshop.python("program.py"), workshop.run("program.py")
+    assert plain.out == staged.out == "True True\n"
+
+
+def test_under_fate_run_the_asyncio_reactor_takes_a_loop_of_the_programs_own_afterwards_too(
+    workshop: Workshop,
+) -> None:
+    source = """
+    import asyncio
+    from twisted.internet import asyncioreactor
+    asyncioreactor.install()
+    from twisted.internet import reactor
+    class Own(asyncio.SelectorEventLoop):
+        pass
+    try:
+        asyncioreactor.install()
+    except Exception as error:
+        print(type(error).__name__)
+    loop = Own()
+    made = asyncioreactor.AsyncioSelectorReactor(eventloop=loop)
+    print(made._asyncioEventloop is loop, isinstance(reactor, asyncioreactor.AsyncioSelectorReactor))
+    made.callLater(0, print, "called")
+    made.callLater(0, made.stop)
+    made.run()
+    """
+    workshop.write("program.py", source)
+    done = workshop.run("program.py")
+    assert (done.out.split("\n"), done.err) == (["ReactorAlreadyInstalledError", "True True", "called", ""], "")
+
+
+def test_under_fate_run_an_install_that_comes_too_late_changes_no_name(workshop: Workshop) -> None:
+    source = """
+    from twisted.internet import asyncioreactor, reactor
+    before = asyncioreactor.AsyncioSelectorReactor
+    try:
+        asyncioreactor.install()
+    except Exception as error:
+        print(type(error).__name__, asyncioreactor.AsyncioSelectorReactor is before, isinstance(reactor, before))
+    """
+    workshop.write("program.py", source)
+    assert workshop.run("program.py").out == "ReactorAlreadyInstalledError True True\n"
+
+
+def test_it_is_an_asyncio_reactor_to_those_who_ask() -> None:
+    source = """
+    import fate.tx
+    reactor = fate.tx.install()
+    from twisted.internet.asyncioreactor import AsyncioSelectorReactor
+    print(isinstance(reactor, AsyncioSelectorReactor), reactor._asyncioEventloop is reactor.loop)
+    """
+    assert printed(source) == "True True"
+
+
 def test_under_fate_run_a_second_install_fails_as_it_does_without(workshop: Workshop) -> None:
     source = "from twisted.internet import reactor, epollreactor\nepollreactor.install()\n"
     workshop.write("program.py", source)

@@ -2,7 +2,9 @@
 
 Everything that Twisted says a reactor does is Twisted's own code (ports, connectors, processes, threads, triggers,
 signals); what this class says is where time and readiness come from. `reactor.loop` is a Fate, that is, an asyncio
-event loop: both kinds of code run in one thread and may call, await and stop each other.
+event loop: both kinds of code run in one thread and may call, await and stop each other. By name the class derives from
+Twisted's asyncio reactor, because that is what programs ask for when they want to know whether asyncio works here; it
+uses nothing of it.
 
 It must stay a plain class with a `__dict__`, and state must stay in that: Twisted's own tests exchange both.
 """
@@ -17,6 +19,7 @@ from typing import Any
 
 from twisted.internet import process
 from twisted.internet._signals import _WithSignalHandling
+from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 from twisted.internet.interfaces import (
     IDelayedCall,
     IReactorFDSet,
@@ -68,7 +71,7 @@ class Signals:
 
 
 @implementer(IReactorFDSet)
-class FateReactor(PosixReactorBase):
+class FateReactor(AsyncioSelectorReactor):
     """Twisted's reactor on a Fate.
 
     loop: the Fate to stand on; by default the one that runs in this thread, else a new one.
@@ -88,7 +91,11 @@ class FateReactor(PosixReactorBase):
         self._descriptors = Descriptors(self, loop)
         self._continuous = _ContinuousPolling(self)
         self._threadCallsDue = False
-        super().__init__()
+        PosixReactorBase.__init__(self)  # past the asyncio reactor, here and below
+
+    @property
+    def _asyncioEventloop(self) -> Fate:  # type: ignore[override]  # programs ask the asyncio reactor for it
+        return self.loop
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -102,7 +109,7 @@ class FateReactor(PosixReactorBase):
                 "The reactor's loop is running already, and the reactor with it once reactor.startRunning() was called:"
                 " await, or leave run() out"
             )
-        super().run(installSignalHandlers=installSignalHandlers)
+        PosixReactorBase.run(self, installSignalHandlers=installSignalHandlers)
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
         """Fire the startup triggers; asyncio's functions find the loop in them as if it ran already.
@@ -110,11 +117,11 @@ class FateReactor(PosixReactorBase):
         For those who run the loop themselves; `run` calls it.
         """
         if asyncio._get_running_loop() is not None:
-            super().startRunning(installSignalHandlers=installSignalHandlers)
+            PosixReactorBase.startRunning(self, installSignalHandlers=installSignalHandlers)
             return
         asyncio._set_running_loop(self.loop)
         try:
-            super().startRunning(installSignalHandlers=installSignalHandlers)
+            PosixReactorBase.startRunning(self, installSignalHandlers=installSignalHandlers)
         finally:
             asyncio._set_running_loop(None)
 
@@ -131,7 +138,7 @@ class FateReactor(PosixReactorBase):
 
         Raises ReactorNotRunning.
         """
-        super().stop()
+        PosixReactorBase.stop(self)
         self.loop.call_soon_threadsafe(self._shutDown)
 
     def _shutDown(self) -> None:
@@ -141,7 +148,7 @@ class FateReactor(PosixReactorBase):
 
     def crash(self) -> None:
         """Have `run()` return at once, without the shutdown triggers."""
-        super().crash()
+        PosixReactorBase.crash(self)
         if self.loop.is_running():
             self.loop.stop()
 
@@ -183,7 +190,7 @@ class FateReactor(PosixReactorBase):
 
     # -- time -----------------------------------------------------------------------------------------------------
 
-    callLater = callLater  # type: ignore[assignment]  # our DelayedCall is not theirs
+    callLater = callLater
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """The timed calls that are still to come."""
@@ -200,7 +207,7 @@ class FateReactor(PosixReactorBase):
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def callFromThread(
+    def callFromThread(  # type: ignore[override]  # the name of `f` is that of Twisted's base class
         self,
         f: Callable[..., Any],
         *args: object,
