@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fate.errors import (
@@ -188,21 +189,19 @@ async def _read(url: str, response: Any, max_size: int | None, on_progress: Hand
             raise PageSizeError(f"{url}: more bytes than the {max_size:,} that max_size allows", url=url)
         pieces.append(piece)
         on_progress(size, total)
-    return Page(b"".join(pieces), response.status, str(response.url), response.headers, _encoding(response))
+    return Page(b"".join(pieces), response.status, str(response.url), response.headers.copy(), _encoding(response))
 
 
 def _encoding(response: Any) -> str:
     charset = response.charset or "utf-8"
     try:
-        b"".decode(charset)
+        b"?".decode(charset, "replace")  # of no bytes at all, Python would not even look it up
     except (LookupError, ValueError):
         return "utf-8"
     return str(charset)
 
 
 def _status(page: Page) -> str:
-    from http import HTTPStatus
-
     try:
         words = f"{page.status} {HTTPStatus(page.status).phrase}"
     except ValueError:
@@ -240,4 +239,5 @@ def _typed(library: Any, url: str, error: Exception, timeout: float | None) -> P
 
 
 def _words(error: BaseException) -> str:
-    return str(getattr(error, "message", None) or getattr(error, "strerror", None) or error or type(error).__name__)
+    words = str(getattr(error, "message", None) or getattr(error, "strerror", None) or error or type(error).__name__)
+    return " ".join(words.split()[:40])  # on one line: a parser quotes what it cannot read

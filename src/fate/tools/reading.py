@@ -170,7 +170,7 @@ def _descriptor(source: Any) -> int:
     try:
         fd = source if isinstance(source, int) else source.fileno()
         os.fstat(fd)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         raise SourceError(0, f"cannot read lines from {source!r}: it is no descriptor, and has none") from error
     except OSError as error:
         raise source_error(error, f"read lines from {source!r}") from error

@@ -42,7 +42,8 @@ def in_process(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     ones. For processes of another kind make an Executor and use `in_executor`.
     """
     global _processes
-    current_fate()  # before a process is started for nothing
+    checked_callable("what is to be called in a process", f)
+    current_fate()  # before processes are made ready for nothing
     if _processes is None:
         # Forking a program with threads and an epoll set may hang the child; so a fresh interpreter.
         _processes = ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))
