@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support import printed
 
-from fate import Deferred, Fate, errors, tools
+from fate import Deferred, Fate, tools
 from fate.tools import in_thread, run_command
 
 

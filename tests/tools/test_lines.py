@@ -332,9 +332,9 @@ def test_a_closed_file_and_an_encrypted_socket(run: Run, tmp_path: Path) -> None
         with pytest.raises(errors.SourceError, match="no descriptor"):
             lines(file)
         ours, other = socket.socketpair()
-        with ssl.create_default_context().wrap_socket(ours, server_hostname="x", do_handshake_on_connect=False) as safe:
-            with pytest.raises(errors.SourceError, match="encrypted"):
-                lines(safe)
+        safe = ssl.create_default_context().wrap_socket(ours, server_hostname="x", do_handshake_on_connect=False)
+        with safe, pytest.raises(errors.SourceError, match="encrypted"):
+            lines(safe)
         other.close()
 
     run(main())

@@ -114,7 +114,7 @@ async def site(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
             web.get("/missing", missing),
             web.get("/hop/{left}", hop),
             web.get("/away", away),
-        ]  # fmt: skip
+        ]
     )
     runner = web.AppRunner(app)
     await runner.setup()

@@ -86,7 +86,8 @@ def run_command(
 
     Returns a Deferred, which can be awaited, of its `Output`. Cancelling that kills the group too, and it fires when
     all is cleaned up. It fails with CommandStartError, CommandTimeoutError, CommandSizeError, LineTooLongError,
-    CommandFailedError, and with whatever `on_line` raises, each time when the group has been killed.
+    CommandFailedError, and with whatever `on_line` raises, each time when the group has been killed. A command that
+    has become another user's, as `sudo` does, cannot be killed: it is let go of.
     Raises NoFateError, and TypeError or ValueError for arguments that make no sense.
     """
     if on_line is not None:
@@ -161,8 +162,11 @@ class Run:
                 output=self._output(-signal.SIGKILL),
             ) from error
         finally:
-            _end(transport)
-            await child.closed.wait()
+            if _killed(transport):
+                # Not `transport.close()` first: that looks whether the child is dead, and takes its exit code with it.
+                await process.wait()
+                transport.close()
+                await child.closed.wait()
         output = self._output(transport.get_returncode() or 0)
         if check and output.code:
             raise CommandFailedError(_failed(output), command=self.command, output=output)
@@ -238,14 +242,20 @@ async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None
         await stream.wait_closed()
 
 
-def _end(transport: asyncio.SubprocessTransport) -> None:
-    """Kill what is left of the group, if anything may be, and close all descriptors to it."""
-    pipes = [transport.get_pipe_transport(fd) for fd in (1, 2)]
-    if transport.get_returncode() is None or any(pipe is not None and not pipe.is_closing() for pipe in pipes):
+def _killed(transport: asyncio.SubprocessTransport) -> bool:
+    """Kill what is left of the group, if anything may be. False if we may not: then the child is let go of."""
+    pipes = [pipe for pipe in map(transport.get_pipe_transport, range(3)) if pipe is not None]
+    if transport.get_returncode() is None or not all(pipe.is_closing() for pipe in pipes):
         # If the child is dead and a pipe still open, somebody of its group holds that, so the number is still theirs.
-        with suppress(ProcessLookupError, PermissionError):
+        try:
             os.killpg(transport.get_pid(), signal.SIGKILL)
-    transport.close()
+        except ProcessLookupError:
+            pass
+        except PermissionError:  # it has become another user's, as `sudo` does
+            for pipe in pipes:
+                pipe.close()
+            return False
+    return True
 
 
 def _words(command: str | Sequence[Any]) -> tuple[Any, ...]:
