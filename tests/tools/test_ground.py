@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
-from support import printed
+from support import printed, turns
 
 from fate import Deferred, Fate, tools
 from fate.tools import in_thread, run_command
+from fate.tools.ground import deferred_of
 
 
 def test_the_public_names() -> None:
@@ -61,6 +63,27 @@ def test_by_inline_callbacks_and_by_await(loop: Fate) -> None:
         return len(await run_command("echo tea")) + await in_thread(int, "7")
 
     loop.run_until_complete(main())
+
+
+def test_what_waits_is_not_collected_when_nobody_holds_the_deferred(loop: Fate) -> None:
+    """asyncio refers to tasks weakly, and this one waits for what only it refers to."""
+    ended: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append("ended")
+
+    deferred_of(loop, wait())
+    turns(loop, 2)
+    gc.collect()
+    assert ended == []
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    turns(loop, 3)
+    assert ended == ["ended"]
+    assert loop._held == set()
 
 
 def test_where_no_fate_runs() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import gzip
 import pickle
 import socket
@@ -479,6 +480,27 @@ def test_cancelling_closes_the_connection(run: Run, how: str) -> None:
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
+
+    run(main())
+
+
+def test_a_page_comes_also_if_nobody_holds_the_deferred(run: Run) -> None:
+    async def main() -> None:
+        came: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await go.wait()
+            writer.write(HEAD + b"Content-Length: 3\r\n\r\ntea")
+
+        async with raw(talk) as url:
+            get_page(url).addCallback(came.set_result)
+            await asked.wait()
+            gc.collect()
+            go.set()
+            assert await came == b"tea"
 
     run(main())
 

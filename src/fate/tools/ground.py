@@ -100,6 +100,7 @@ def deferred_of(loop: Fate, coro: Coroutine[Any, Any, Any]) -> Any:
     cls = deferred_class(loop)
     cancelled = cancelled_class(loop)
     task = loop.create_task(coro)
+    loop._held.add(task)  # a program may drop the Deferred and wait for its callback
     over = object()
     given_up = False
     receiver: Any = None  # what the result goes to: a second Deferred once the first has been cancelled
@@ -118,6 +119,7 @@ def deferred_of(loop: Fate, coro: Coroutine[Any, Any, Any]) -> Any:
         return result
 
     def done(task: asyncio.Task[Any]) -> None:
+        loop._held.discard(task)
         if task.cancelled():
             if not receiver.called:
                 receiver.errback(cancelled())
