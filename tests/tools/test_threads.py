@@ -174,7 +174,7 @@ async def main():
     try:
         await in_process(lambda: None)
     except Exception as error:
-        print("pickle" in str(error))
+        print("lambda" in str(error))
     try:
         await in_process(os._exit, 3)
     except Exception as error:
