@@ -206,6 +206,7 @@ def main():
     print((yield by_yield()))
     print((yield defer.ensureDeferred(by_await())))
     print((yield defer.succeed(1).addCallback(lambda _: in_thread(int, "10"))))
+    yield run_command(["printf", "a\\\\nb"], on_line=lambda line: task.deferLater(reactor, 0, print, "later", line))
     given_up = run_command("sleep 1000")
     given_up.cancel()
     try:
@@ -232,6 +233,8 @@ def test_with_twisted_on_fate(deferreds: bool) -> None:
         "7",
         "8",
         "10",
+        "later a",
+        "later b",
         "given up",
         "task 9 [1, 2]",
         "cannot start no-such-command: there is no such command",

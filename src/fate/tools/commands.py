@@ -8,7 +8,6 @@ and every descriptor to it is closed. Talking to a child at length is `fate.reac
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import shlex
 import signal
@@ -19,7 +18,7 @@ from typing import Any
 
 from fate.errors import CommandFailedError, CommandSizeError, CommandStartError, CommandTimeoutError
 from fate.loop import Fate
-from fate.tools.ground import checked_callable, current_fate, deferred_of
+from fate.tools.ground import checked_callable, current_fate, deferred_of, settled
 from fate.tools.reading import CHUNK, MAX_LINE, Splitter
 
 
@@ -207,9 +206,7 @@ class Run:
     async def _tell(self, lines: Any) -> None:
         assert self.on_line is not None
         for line in lines:
-            result = self.on_line(line)
-            if inspect.isawaitable(result):
-                await result
+            await settled(self.on_line(line))
 
     async def _read_err(self, stream: asyncio.StreamReader) -> None:
         while data := await stream.read(CHUNK):

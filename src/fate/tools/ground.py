@@ -10,6 +10,7 @@ code takes it for what it is; it can be awaited by asyncio's tasks all the same.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -145,6 +146,15 @@ def fired(loop: Fate, result: Any) -> Any:
     deferred = deferred_class(loop)()
     deferred.callback(result)
     return deferred
+
+
+async def settled(result: Any) -> None:
+    """Wait for what a handler returned, if that can be awaited: a Deferred of either kind, a coroutine, a fuse."""
+    if not inspect.isawaitable(result):
+        return
+    if hasattr(result, "asFuture") and not isinstance(result, Deferred):  # Twisted's, which tasks cannot await
+        result = result.asFuture(asyncio.get_running_loop())
+    await result
 
 
 def checked_callable(what: str, f: object) -> Callable[..., Any]:

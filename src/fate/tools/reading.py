@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import codecs
 import errno
-import inspect
 import os
 import select
 import sys
@@ -21,7 +20,7 @@ from typing import Any, overload
 
 from fate.errors import LineTooLongError, SourceError, source_error
 from fate.loop import Fate
-from fate.tools.ground import checked_callable, current_fate, deferred_of, fired
+from fate.tools.ground import checked_callable, current_fate, deferred_of, fired, settled
 
 CHUNK = 65536  # bytes read at a time: what a pipe holds on Linux
 MAX_LINE = 2**20
@@ -218,8 +217,6 @@ def lines(
 async def _each(source: Lines, handler: Callable[[str], Any]) -> int:
     count = 0
     async for line in source:
-        result = handler(line)
-        if inspect.isawaitable(result):
-            await result
+        await settled(handler(line))
         count += 1
     return count
