@@ -35,6 +35,7 @@ NAMES = {
     "new_event_loop": "fate.loop",
     "reactor": None,
     "run": "fate.loop",
+    "tools": None,
 }
 
 OF_A_FATE = ["check_fuses", "fuses", "get_fuse", "get_packet_fuse", "run", "set_instrument", "shutdown"]
@@ -149,6 +150,7 @@ TREE = {
     "LoopClosedError": ("LoopError", None),
     "LoopRunningError": ("LoopError", None),
     "WrongThreadError": ("LoopError", None),
+    "NoFateError": ("LoopError", None),
     "FuseError": ("FateError", None),
     "FuseTimeError": ("FuseError", "ValueError"),
     "FuseHandlerError": ("FuseError", "TypeError"),
@@ -158,6 +160,23 @@ TREE = {
     "AddressInUseError": ("SourceError", None),
     "OutOfDescriptorsError": ("SourceError", None),
     "DeferredError": ("FateError", None),
+    "PageError": ("FateError", None),
+    "PageURLError": ("PageError", "ValueError"),
+    "PageHostError": ("PageError", "OSError"),
+    "PageConnectionError": ("PageError", "ConnectionError"),
+    "PageRefusedError": ("PageConnectionError", "ConnectionRefusedError"),
+    "PageTLSError": ("PageConnectionError", None),
+    "PageBrokenError": ("PageConnectionError", None),
+    "PageTimeoutError": ("PageError", "TimeoutError"),
+    "PageSizeError": ("PageError", None),
+    "PageStatusError": ("PageError", None),
+    "CommandError": ("FateError", None),
+    "CommandStartError": ("CommandError", "OSError"),
+    "CommandTimeoutError": ("CommandError", "TimeoutError"),
+    "CommandSizeError": ("CommandError", None),
+    "CommandFailedError": ("CommandError", None),
+    "LineTooLongError": ("FateError", "ValueError"),
+    "MissingExtraError": ("FateError", "ImportError"),
     "ProgramError": ("FateError", None),
 }
 

@@ -2,9 +2,9 @@
 
 The map: `core` decides what happens and in which order; `net` waits for descriptors and carries bytes; `loop` joins
 them with asyncio into `Fate`; `sources` is what fuses can wait for; `policy` makes Fate asyncio's default; `defer` has
-Deferreds; `tx` puts Twisted on Fate, `reactor` does without Twisted; `errors` is the tree of errors; `cli` is the
-command `fate`. This module holds the public names and nothing else; each is imported when it is first asked for, so
-that `import fate` costs next to nothing.
+Deferreds; `tx` puts Twisted on Fate, `reactor` does without Twisted; `tools` has pages, commands, lines and threads;
+`errors` is the tree of errors; `cli` is the command `fate`. This module holds the public names and nothing else; each
+is imported when it is first asked for, so that `import fate` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fate import defer as defer
     from fate import errors as errors
     from fate import reactor as reactor
+    from fate import tools as tools
     from fate.core.fuse import Fuse
     from fate.core.handle import Handle, TimerHandle
     from fate.core.record import Record, Recorder
@@ -49,6 +50,7 @@ __all__ = [
     "new_event_loop",
     "reactor",
     "run",
+    "tools",
 ]
 
 _HOMES = {
@@ -74,7 +76,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOMES[name]), name)
     elif name == "compiled":
         value = import_module("fate._native").compiled()
-    elif name in ("defer", "errors", "reactor"):
+    elif name in ("defer", "errors", "reactor", "tools"):
         return import_module(f"fate.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

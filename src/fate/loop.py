@@ -120,6 +120,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
         self._stacks: MutableMapping[Handle, Any] = weakref.WeakKeyDictionary()  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
+        self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
