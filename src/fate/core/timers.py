@@ -80,8 +80,9 @@ class Timers:
             handle._index = len(near)
             near.append(handle)
             return 0
-        difference = (tick ^ self._tick) >> 6
-        level = 0
+        difference = tick ^ self._tick
+        level = 0 if difference < 64 else 1 if difference < 4096 else 2  # most timers; a loop costs as much as the rest
+        difference >>= 18
         while difference:
             difference >>= 6
             level += 1

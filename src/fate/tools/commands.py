@@ -242,6 +242,7 @@ async def _feed(stream: asyncio.StreamWriter | None, data: bytes | None) -> None
 def _killed(transport: asyncio.SubprocessTransport) -> bool:
     """Kill what is left of the group, if anything may be. False if we may not: then the child is let go of."""
     pipes = [pipe for pipe in map(transport.get_pipe_transport, range(3)) if pipe is not None]
+    allowed = True
     if transport.get_returncode() is None or not all(pipe.is_closing() for pipe in pipes):
         # If the child is dead and a pipe still open, somebody of its group holds that, so the number is still theirs.
         try:
@@ -249,10 +250,10 @@ def _killed(transport: asyncio.SubprocessTransport) -> bool:
         except ProcessLookupError:
             pass
         except PermissionError:  # it has become another user's, as `sudo` does
-            for pipe in pipes:
-                pipe.close()
-            return False
-    return True
+            allowed = False
+    for pipe in pipes:  # one that is paused, because nobody reads, would never come to its end
+        pipe.close()
+    return allowed
 
 
 def _words(command: str | Sequence[Any]) -> tuple[Any, ...]:
