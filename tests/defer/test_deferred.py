@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import sys
 import weakref
 from typing import Any
@@ -357,3 +359,13 @@ def test_a_list_of_results_consumes_errors_if_asked() -> None:
     assert isinstance(first[1], Failure)
     assert second == (True, 2)
     assert members[0].result is None
+
+
+def test_a_copy_of_an_unfired_deferred_is_unfired() -> None:
+    for copied in (copy.copy(Deferred()), copy.deepcopy(Deferred()), pickle.loads(pickle.dumps(Deferred()))):
+        assert not hasattr(copied, "result")
+        inner = Deferred()
+        inner.addCallback(lambda _, copied=copied: copied)
+        inner.callback(None)
+        copied.callback("late")
+        assert results_of(inner) == ["late"]

@@ -38,6 +38,12 @@ class Sentinel:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> str:
+        return EXPORTED[self.name]  # a copy is the same one
+
+
+EXPORTED = {"NO_RESULT": "ABSENT", "CONTINUE": "WAITS_ON"}
+
 
 def passthru(arg: Any) -> Any:
     """Return the argument."""
@@ -542,7 +548,8 @@ class Deferred:
                     continue
                 inner = result
                 if not (inner._result is NO_RESULT or inner.paused or isinstance(inner._result, Deferred)):
-                    current._result = inner._steal()
+                    # One that runs has given its result to a Continuation, whose turn this is, and keeps it.
+                    current._result = inner._result if inner._runningCallbacks else inner._steal()
                     continue
                 current.paused += 1
                 current._chainedTo = inner
