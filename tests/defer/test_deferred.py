@@ -369,3 +369,34 @@ def test_a_copy_of_an_unfired_deferred_is_unfired() -> None:
         inner.callback(None)
         copied.callback("late")
         assert results_of(inner) == ["late"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_callback_that_returns_its_deferred_and_has_odd_attributes_leaves_it_alive() -> None:
+    d = Deferred()
+
+    class Odd:
+        @property
+        def __func__(self) -> None:
+            raise RuntimeError("odd")
+
+        def __call__(self, _: object) -> Any:
+            return d
+
+    d.addCallback(Odd())
+    d.callback(1)
+    errors: list[Any] = []
+    d.addErrback(errors.append)
+    assert [str(failure.value) for failure in errors] == ["odd"]
+
+
+def test_a_deferred_that_is_paused_while_one_that_waited_for_it_runs_stops() -> None:
+    order: list[str] = []
+    inner, outer = Deferred(), succeed(None)
+    outer.addCallback(lambda _: inner)
+    outer.addCallback(lambda _: inner.pause())
+    inner.addCallback(lambda _: order.append("too early"))
+    inner.callback(None)
+    assert order == []
+    inner.unpause()
+    assert order == ["too early"]

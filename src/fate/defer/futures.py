@@ -14,7 +14,7 @@ from types import GeneratorType
 from typing import Any
 
 from fate.defer.debug import DebugInfo
-from fate.defer.errors import CancelledError, NotACoroutineError
+from fate.defer.errors import NotACoroutineError
 
 
 def is_coroutine(thing: object) -> bool:
