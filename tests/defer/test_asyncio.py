@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -224,3 +226,91 @@ def test_outside_a_loop_deferreds_have_nothing_of_a_futures() -> None:
     assert not hasattr(Deferred(), "_asyncio_future_blocking")
     with pytest.raises(AttributeError, match="get_loop"):
         Deferred().get_loop()
+
+
+def test_a_cancelled_task_does_not_give_another_one_a_false_result(run: Run) -> None:
+    async def main() -> Any:
+        d = Deferred()
+
+        async def wait() -> Any:
+            return await d
+
+        first, second = (asyncio.create_task(wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        return await asyncio.gather(first, second, return_exceptions=True)
+
+    first, second = run(main())
+    assert type(first) is asyncio.CancelledError
+    assert type(second) is defer.CancelledError
+
+
+def test_a_cancelled_task_that_awaited_several_leaves_no_error_of_its_own(run: Run, reported: Any) -> None:
+    async def main() -> None:
+        async def wait() -> Any:
+            return await defer.gatherResults([Deferred(), Deferred()], consumeErrors=True)
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(main())
+    gc.collect()
+    assert reported.lost == []
+
+
+def test_a_deferred_fired_by_another_thread_wakes_the_task(run: Run) -> None:
+    async def main() -> Any:
+        asyncio.get_running_loop().set_debug(True)
+        d = Deferred()
+
+        async def wait() -> Any:
+            return await d
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        thread = threading.Thread(target=d.callback, args=(1,))
+        thread.start()
+        thread.join()
+        return await task
+
+    assert run(main()) == 1
+
+
+def test_a_task_whose_loop_is_closed_does_not_spoil_the_result() -> None:
+    d = Deferred()
+
+    async def wait() -> Any:
+        return await d
+
+    async def begin() -> None:
+        waiting = wait()
+        future = waiting.send(None)
+        future.add_done_callback(lambda _: None)
+
+        def close() -> None:
+            with pytest.raises(RuntimeError):
+                waiting.throw(RuntimeError)
+
+        later(close)
+        await asyncio.sleep(0)
+
+    with asyncio.Runner() as runner:
+        runner.run(begin())
+    results: list[Any] = []
+    d.callback("kept")
+    d.addBoth(results.append)
+    assert results == ["kept"]
+
+
+def test_a_future_of_a_deferred_that_fails_with_stop_iteration_is_done(run: Run) -> None:
+    async def main() -> None:
+        d = Deferred()
+        future = d.asFuture(asyncio.get_running_loop())
+        d.errback(StopIteration(3))
+        await future
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        run(main())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import sys
 import weakref
 from typing import Any
@@ -357,3 +359,44 @@ def test_a_list_of_results_consumes_errors_if_asked() -> None:
     assert isinstance(first[1], Failure)
     assert second == (True, 2)
     assert members[0].result is None
+
+
+def test_a_copy_of_an_unfired_deferred_is_unfired() -> None:
+    for copied in (copy.copy(Deferred()), copy.deepcopy(Deferred()), pickle.loads(pickle.dumps(Deferred()))):
+        assert not hasattr(copied, "result")
+        inner = Deferred()
+        inner.addCallback(lambda _, copied=copied: copied)
+        inner.callback(None)
+        copied.callback("late")
+        assert results_of(inner) == ["late"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_callback_that_returns_its_deferred_and_has_odd_attributes_leaves_it_alive() -> None:
+    d = Deferred()
+
+    class Odd:
+        @property
+        def __func__(self) -> None:
+            raise RuntimeError("odd")
+
+        def __call__(self, _: object) -> Any:
+            return d
+
+    d.addCallback(Odd())
+    d.callback(1)
+    errors: list[Any] = []
+    d.addErrback(errors.append)
+    assert [str(failure.value) for failure in errors] == ["odd"]
+
+
+def test_a_deferred_that_is_paused_while_one_that_waited_for_it_runs_stops() -> None:
+    order: list[str] = []
+    inner, outer = Deferred(), succeed(None)
+    outer.addCallback(lambda _: inner)
+    outer.addCallback(lambda _: inner.pause())
+    inner.addCallback(lambda _: order.append("too early"))
+    inner.callback(None)
+    assert order == []
+    inner.unpause()
+    assert order == ["too early"]

@@ -14,7 +14,7 @@ from support import printed, python
 
 import fate
 from fate import defer
-from fate.defer import Deferred, Failure, inlineCallbacks, report, succeed
+from fate.defer import AlreadyCalledError, Deferred, Failure, inlineCallbacks, report, succeed
 from fate.defer.story import Kind
 
 
@@ -374,3 +374,16 @@ def test_a_failure_can_be_pickled() -> None:
 
 def test_the_build_is_the_one_under_test() -> None:
     assert ("built-in" in repr(defer.passthru)) is fate.compiled
+
+
+def test_a_story_is_told_whatever_the_result_is_like(stories: None) -> None:
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError("no repr")
+
+    for result in (Shy(), 10**5000, "x" * 1_000_000):
+        d = Deferred()
+        d.callback(result)
+        assert len(str(d.story())) < 2000
+        with pytest.raises(AlreadyCalledError):
+            d.callback(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -425,3 +426,58 @@ def test_nothing_is_left_behind_when_the_reactor_ends(reactor: Reactor) -> None:
     assert server.made[0].reason is not None
     if before:
         assert len(os.listdir("/proc/self/fd")) < before
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "timeout"), [("127.0.0.1", 70000, 5), ("a\0b", 1, 5), ("a" * 300, 1, 5), ("127.0.0.1", 1, "x")]
+)
+def test_a_connection_that_cannot_be_asked_for_is_a_typed_failure(
+    reactor: Reactor, host: str, port: int, timeout: Any
+) -> None:
+    client = Client(reactor)
+    reactor.connectTCP(host, port, client, timeout)
+    reactor.run()
+    assert client.told == ["start", ConnectError, "stop"]
+
+
+def test_a_factory_that_raises_when_it_is_told_is_reported_at_once_and_stopped(reactor: Reactor) -> None:
+    class Raising(Client):
+        def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+            super().clientConnectionFailed(connector, reason)
+            raise ValueError("told")
+
+    client = Raising(reactor)
+    reactor.connectTCP("127.0.0.1", 70000, client)
+    reactor.run()
+    assert client.told == ["start", ConnectError, "stop"]
+    assert [str(error) for error in reactor.reports] == ["told"]  # type: ignore[attr-defined]
+
+
+def test_factories_that_raise_keep_no_socket_and_do_not_hinder_the_end(reactor: Reactor) -> None:
+    class Raising(Factory):
+        def stopFactory(self) -> None:
+            raise ValueError("stopped")
+
+    class RaisingFirst(Factory):
+        def startFactory(self) -> None:
+            raise ValueError("started")
+
+    with pytest.raises(ValueError, match="started"):
+        reactor.listenTCP(0, RaisingFirst())
+    gc.collect()  # a socket that is left open is a ResourceWarning, which is an error
+    reactor.listenTCP(0, Raising())
+    reactor.listenTCP(0, Raising())
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run()
+    assert [str(error) for error in reactor.reports] == ["stopped"] * 2  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError):
+        reactor.listenTCP(0, Factory())
+    gc.collect()
+
+
+@pytest.mark.parametrize("options", [{"args": ["a\0b"]}, {"env": {1: 2}}])
+def test_a_child_that_cannot_be_asked_for_is_a_typed_end(reactor: Reactor, options: Any) -> None:
+    child = Child(reactor)
+    reactor.spawnProcess(child, sys.executable, **options)
+    reactor.run()
+    assert isinstance(child.reason, SpawnError)

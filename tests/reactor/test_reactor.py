@@ -229,3 +229,21 @@ def test_the_loop_is_asyncios_and_stopping_it_stops_the_reactor(reactor: Reactor
     reactor.callWhenRunning(lambda: came.append(bool(reactor.loop.create_task(main()))))
     reactor.run()
     assert came == [True, True, "shutdown"]
+
+
+def test_a_system_exit_at_the_start_ends_the_program(reactor: Reactor) -> None:
+    reactor.callWhenRunning(sys.exit, 4)
+    with pytest.raises(SystemExit):
+        reactor.run()
+    assert not reactor.running
+
+
+def test_a_system_exit_after_a_wait_at_the_end_does_not_keep_the_reactor_running(reactor: Reactor) -> None:
+    waited: Deferred = Deferred()
+    waited.addErrback(lambda _: None)
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: waited)
+    reactor.addSystemEventTrigger("during", "shutdown", sys.exit, 4)
+    reactor.callWhenRunning(reactor.stop)
+    reactor.callLater(0.01, waited.callback, None)
+    reactor.run()
+    assert not reactor.running

@@ -10,3 +10,4 @@ cdef class DebugInfo:
     cdef public object invoker
     cdef public Notes notes
     cdef public Notes fired_by
+    cdef public bint given_up

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fate._native import Notes
 from fate.defer import report
+from fate.defer.errors import CancelledError, FirstError
 from fate.defer.story import FOLDER, Story
 
 _alive = 0
@@ -28,6 +29,7 @@ class DebugInfo:
 
     failResult: the Failure nobody has handled yet, or None. creator, invoker: formatted stacks of who made and who
     fired the Deferred, if debugging is on. notes: its story, if stories are on. fired_by: where it came to fail.
+    given_up: a task that awaited it was cancelled, so that its being cancelled is nobody's to handle.
     """
 
     if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class DebugInfo:
         invoker: list[str] | None
         notes: Notes | None
         fired_by: Notes | None
+        given_up: bool
 
     def __init__(self) -> None:
         global _alive
@@ -45,6 +48,7 @@ class DebugInfo:
         self.invoker = None
         self.notes = None
         self.fired_by = None
+        self.given_up = False
 
     def _getDebugTracebacks(self) -> str:
         return _stacks(self.creator, self.invoker)
@@ -52,9 +56,16 @@ class DebugInfo:
     def __del__(self) -> None:
         global _alive
         _alive -= 1
-        if self.failResult is not None and not sys.is_finalizing():
+        if self.failResult is not None and not sys.is_finalizing() and not (self.given_up and _is_cancelled(self)):
             _lost.append((self.failResult, self.creator, self.invoker, self.notes, self.fired_by))
             _report_lost()
+
+
+def _is_cancelled(info: DebugInfo) -> bool:
+    error = info.failResult.value
+    while isinstance(error, FirstError):
+        error = error.subFailure.value
+    return isinstance(error, CancelledError)
 
 
 def _report_lost() -> None:

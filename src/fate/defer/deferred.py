@@ -22,10 +22,12 @@ from fate.defer import debug, futures
 from fate.defer.debug import DebugInfo
 from fate.defer.errors import AlreadyCalledError, CallbackError, CancelledError
 from fate.defer.failure import Failure
+from fate.defer.frames import safe_repr
 from fate.defer.misuse import callbacks_asked_for, returned_itself
 from fate.defer.story import Kind, Story
 from fate.defer.timeouts import add_timeout
 
+TITLE = 200  # so many characters of the present result stand in a story's title
 COMPACT = 64  # forget the consumed part of a long list of callbacks when it is so long
 
 
@@ -37,6 +39,12 @@ class Sentinel:
 
     def __repr__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> str:
+        return EXPORTED[self.name]  # a copy is the same one
+
+
+EXPORTED = {"NO_RESULT": "ABSENT", "CONTINUE": "WAITS_ON"}
 
 
 def passthru(arg: Any) -> Any:
@@ -542,7 +550,8 @@ class Deferred:
                     continue
                 inner = result
                 if not (inner._result is NO_RESULT or inner.paused or isinstance(inner._result, Deferred)):
-                    current._result = inner._steal()
+                    # One that runs has given its result to a Continuation, whose turn this is, and keeps it.
+                    current._result = inner._result if inner._runningCallbacks else inner._steal()
                     continue
                 current.paused += 1
                 current._chainedTo = inner
@@ -551,10 +560,15 @@ class Deferred:
                     current._notes.happened(WAITS)
             # `current` is through, or waits for another.
             current._settle()
-            if chain is None or not chain:
-                return 0
-            current = chain.pop()
-            current._runningCallbacks = False
+            while True:
+                if chain is None or not chain:
+                    return 0
+                current = chain.pop()
+                if current._runningCallbacks:
+                    current._runningCallbacks = False
+                    break
+                if not current.paused:  # one whose turn was over may have paused it
+                    break
 
     def _note_result(self, callback: Any, result: Any) -> int:
         if is_instance(result, _failure_class):
@@ -584,16 +598,10 @@ class Deferred:
 
         While stories are off (`setStory`) there is nothing to tell.
         """
-        return Story(repr(self), self._notes)
+        return Story(_described(self, _shortened), self._notes)
 
     def __repr__(self) -> str:
-        if self._chainedTo is not None:
-            state = f" waiting on Deferred at 0x{id(self._chainedTo):x}"
-        elif self._result is NO_RESULT:
-            state = ""
-        else:
-            state = f" current result: {self._result!r}"
-        return f"<{type(self).__name__} at 0x{id(self):x}{state}>"
+        return _described(self, repr)
 
     # -- awaiting, and being made of what can be awaited -----------------------------------------------------------
 
@@ -661,6 +669,23 @@ def _pair(entry: Any) -> Any:
         NO_KWARGS,
     )
     return (call, call)
+
+
+def _described(deferred: Deferred, shown: Callable[[Any], str]) -> str:
+    """What `repr` of it says; `shown` tells of the result."""
+    if deferred._chainedTo is not None:
+        state = f" waiting on Deferred at 0x{id(deferred._chainedTo):x}"
+    elif deferred._result is NO_RESULT:
+        state = ""
+    else:
+        state = f" current result: {shown(deferred._result)}"
+    return f"<{type(deferred).__name__} at 0x{id(deferred):x}{state}>"
+
+
+def _shortened(result: Any) -> str:
+    """A result in a story: one line, whatever its `repr` says or raises."""
+    text = safe_repr(result)
+    return text if len(text) <= TITLE else f"{text[:TITLE]}..."
 
 
 def _not_callable(what: Any) -> CallbackError:

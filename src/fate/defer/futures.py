@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from types import GeneratorType
 from typing import Any
 
-from fate.defer.errors import CancelledError, NotACoroutineError
+from fate.defer.debug import DebugInfo
+from fate.defer.errors import NotACoroutineError
 
 
 def is_coroutine(thing: object) -> bool:
@@ -36,8 +38,13 @@ def as_future(deferred: Any, loop: asyncio.AbstractEventLoop) -> asyncio.Future[
             future.set_result(result)
 
     def failed(failure: Any) -> None:
-        if not future.done():
-            future.set_exception(failure.value)
+        if future.done():
+            return
+        error = failure.value
+        if isinstance(error, StopIteration):  # which no Future takes; what a coroutine that raised it would raise
+            error = RuntimeError("a Deferred failed with StopIteration")
+            error.__cause__ = failure.value
+        future.set_exception(error)
 
     def done(_: asyncio.Future[Any]) -> None:
         if future.cancelled():
@@ -119,16 +126,25 @@ def _add_done_callback(
     deferred: Any, loop: asyncio.AbstractEventLoop, callback: Callable[[Any], object], *, context: Context | None = None
 ) -> None:
     def fired(result: Any) -> Any:
-        loop.call_soon(callback, _FIRED, context=context)
+        if asyncio._get_running_loop() is loop:
+            loop.call_soon(callback, _FIRED, context=context)
+        else:  # in another thread, maybe
+            with suppress(RuntimeError):  # the loop is closed: the task is gone, and the result is for others
+                loop.call_soon_threadsafe(callback, _FIRED, context=context)
         return result
 
     deferred.addBoth(fired)
 
 
 def cancelled_by_task(deferred: Any) -> None:
-    """Cancel `deferred`; the CancelledError that comes of it is nobody's to handle."""
+    """Cancel `deferred`; the CancelledError that comes of it is nobody's to handle.
+
+    It stays the result nevertheless, for another task may await the same Deferred.
+    """
+    if deferred._debugInfo is None:
+        deferred._debugInfo = DebugInfo()
+    deferred._debugInfo.given_up = True
     deferred.cancel()
-    deferred.addErrback(lambda failure: None if failure.check(CancelledError) else failure)
 
 
 def is_awaited_future(thing: object) -> bool:

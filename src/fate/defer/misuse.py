@@ -33,10 +33,10 @@ def returned_itself(callback: Any, deferred: Any, failure: Any) -> Any:
         "Callback returned the Deferred it was attached to; this breaks the callback chain and will raise an "
         "exception in the future."
     )
-    function = inspect.unwrap(getattr(callback, "__func__", callback))
-    code = getattr(function, "__code__", None)
-    file, line = (code.co_filename, max(line or 0 for _, _, line in code.co_lines())) if code else ("<unknown>", 0)
     try:
+        function = inspect.unwrap(getattr(callback, "__func__", callback))
+        code = getattr(function, "__code__", None)
+        file, line = (code.co_filename, max(line or 0 for _, _, line in code.co_lines())) if code else ("<unknown>", 0)
         warnings.warn_explicit(
             message,
             DeprecationWarning,
@@ -45,7 +45,7 @@ def returned_itself(callback: Any, deferred: Any, failure: Any) -> Any:
             module=getattr(function, "__module__", None),
             registry=getattr(function, "__globals__", {}).setdefault("__warningregistry__", {}),
         )
-    except DeprecationWarning as error:  # somebody has made errors of warnings
+    except Exception as error:  # errors are made of warnings, or the callback's attributes raise: as if it had raised
         return failure(error)
     return deferred
 

@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from fate._native import Notes, skip_frames
+from fate.defer.frames import safe_repr
 
 FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -104,5 +105,5 @@ def _text(kind: Kind, what: Any, type_only: bool) -> str:
         return f"{what.co_qualname} ({what.co_filename}:{what.co_firstlineno})" if isinstance(what, CodeType) else what
     if kind is Kind.RAISED:
         return str(getattr(what, "__qualname__", what))
-    text = f"a {getattr(what, '__qualname__', what)}" if type_only else repr(what)
+    text = f"a {getattr(what, '__qualname__', what)}" if type_only else safe_repr(what)
     return f"with {text}" if kind is Kind.FIRED else text

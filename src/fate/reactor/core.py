@@ -57,13 +57,13 @@ class Reactor:
         self.loop._check_running()
         self._state = "running"
         signals = self._handle_signals() if installSignalHandlers else []
-        asyncio._set_running_loop(self.loop)
         try:
-            self._triggers.add("during", "startup", setattr, (self, "running", True), {})
-            self._triggers.fire("startup")
-        finally:
-            asyncio._set_running_loop(None)
-        try:
+            asyncio._set_running_loop(self.loop)
+            try:
+                self._triggers.add("during", "startup", setattr, (self, "running", True), {})
+                self._triggers.fire("startup")
+            finally:
+                asyncio._set_running_loop(None)
             while self._state != "over":
                 self.loop.run_forever()
                 if self._state == "running":  # loop.stop(), by somebody who knows only asyncio
@@ -97,7 +97,10 @@ class Reactor:
             self._threads.shutdown(cancel_futures=True)
         try:
             for thing in list(self._open):
-                thing.end()
+                try:
+                    thing.end()
+                except Exception as error:  # of a factory's stopFactory: the others are to be ended all the same
+                    self._report(error)
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()

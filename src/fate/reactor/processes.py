@@ -6,6 +6,7 @@ A child that still runs when the reactor ends is killed then, as asyncio does.
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -49,8 +50,9 @@ class ProcessTransport(asyncio.SubprocessProtocol):
     async def _start(self, args: list[str], options: dict[str, Any]) -> None:
         try:
             await self._loop.subprocess_exec(lambda: self, *args, **options)
-        except OSError as error:
-            reason = SpawnError(error.errno, f"cannot start {options['executable']!r}: {error.strerror}")
+        except Exception as error:  # OSError mostly; arguments that cannot be give TypeError and ValueError
+            number, why = (error.errno, error.strerror) if isinstance(error, OSError) else (errno.EINVAL, error)
+            reason = SpawnError(number, f"cannot start {options['executable']!r}: {why}")
             reason.__cause__ = error
             self.proto.processEnded(Failure(reason))
 

@@ -247,16 +247,17 @@ class Port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((interface, port))
             sock.listen(backlog)
+            self._address = _address(sock.getsockname())
+            loop._check_closed()
+            factory.startFactory()
         except OSError as error:
             sock.close()
             where = f"{interface or 'any interface'}, port {port}"
             raise CannotListenError(error.errno, f"cannot listen on {where}: {error.strerror}") from error
-        except BaseException:  # a port that is no number, say
+        except BaseException:  # a port that is no number, say, or what the factory raises
             sock.close()
             raise
         self._socket: socket.socket | None = sock
-        self._address = _address(sock.getsockname())
-        factory.startFactory()
         open_things.add(self)
         self._starting = loop.create_task(self._start(sock, backlog))
 
@@ -336,8 +337,8 @@ class Connector:
         except TimeoutError as error:
             where = f"{self.host}, port {self.port}"
             self._fail(ConnectTimeoutError(f"no answer from {where} in {self._timeout} s"), error)
-        except OSError as error:
-            self._fail(ConnectError(f"cannot connect to {self.host}, port {self.port}: {error}"), error)
+        except Exception as error:  # OSError mostly; a name or a port that cannot be gives others
+            self._fail(ConnectError(f"cannot connect to {self.host!r:.100}, port {self.port}: {error}"), error)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() and self.state == "connecting":
@@ -354,13 +355,18 @@ class Connector:
     def _fail(self, error: Exception, cause: BaseException | None) -> None:
         error.__cause__ = cause
         self.state = "disconnected"
-        self.factory.clientConnectionFailed(self, Failure(error))
-        self._rest()
+        self._tell(self.factory.clientConnectionFailed, Failure(error))
 
     def _ended(self, reason: Failure) -> None:
         self.state = "disconnected"
         self._link = None
-        self.factory.clientConnectionLost(self, reason)
+        self._tell(self.factory.clientConnectionLost, reason)
+
+    def _tell(self, method: Callable[[Connector, Failure], object], reason: Failure) -> None:
+        try:
+            method(self, reason)
+        except Exception as error:
+            self._loop.call_exception_handler({"message": f"Exception in {method.__qualname__}", "exception": error})
         self._rest()
 
     def _rest(self) -> None:

@@ -49,12 +49,17 @@ class Triggers:
         waited = [result for result in self._call(event, "before") if isinstance(result, Deferred)]
 
         def rest(_: Any) -> None:
-            self._call(event, "during")
-            self._call(event, "after")
-            if done is not None:
-                done()
+            try:
+                self._call(event, "during")
+                self._call(event, "after")
+            finally:
+                if done is not None:
+                    done()
 
-        DeferredList(waited, consumeErrors=True).addCallback(rest)
+        if waited:
+            DeferredList(waited, consumeErrors=True).addCallback(rest)
+        else:  # a SystemExit that a trigger raises ends the program
+            rest(None)
 
     def _call(self, event: str, phase: str) -> list[object]:
         results: list[object] = []
