@@ -523,9 +523,12 @@ class Deferred:
                     if follow.paused or follow._runningCallbacks:
                         current._runningCallbacks = False
                         continue
-                    # `current` stays as it is, running if it is: nothing else may run its callbacks meanwhile.
+                    # `current` stays as it is, running if it is: nothing else may run its callbacks meanwhile. One that
+                    # runs gets its result once more when its turn comes back: another may have taken it.
                     if chain is None:
                         chain = []
+                    if current._runningCallbacks:
+                        chain.append(result)
                     chain.append(current)
                     current = follow
                     current._chainedTo = None
@@ -550,8 +553,7 @@ class Deferred:
                     continue
                 inner = result
                 if not (inner._result is NO_RESULT or inner.paused or isinstance(inner._result, Deferred)):
-                    # One that runs has given its result to a Continuation, whose turn this is, and keeps it.
-                    current._result = inner._result if inner._runningCallbacks else inner._steal()
+                    current._result = inner._steal()
                     continue
                 current.paused += 1
                 current._chainedTo = inner
@@ -566,6 +568,7 @@ class Deferred:
                 current = chain.pop()
                 if current._runningCallbacks:
                     current._runningCallbacks = False
+                    current._result = chain.pop()
                     break
                 if not current.paused:  # one whose turn was over may have paused it
                     break
