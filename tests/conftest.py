@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 from support import Log, VirtualFate
 
 from fate import Fate
+
+# The same examples in every run, so that a change is judged by what it changes; FATE_FUZZ=1 looks for new ones.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("new", database=None, deadline=None)
+hypothesis.settings.load_profile("new" if os.environ.get("FATE_FUZZ") == "1" else "same")
 
 
 def pytest_configure() -> None:
