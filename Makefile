@@ -14,7 +14,7 @@ help:
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
 	@echo 'make conformance  CPython'"'"'s asyncio tests, and Twisted'"'"'s, against Fate'
-	@echo 'make bench        Fate beside asyncio, uvloop and rloop'
+	@echo 'make bench        Fate beside asyncio, uvloop, rloop and Twisted'
 	@echo 'make docs         build the documentation into docs/_build'
 	@echo 'Variables: PYTHON=python3.12  VENV=.venv  FATE_PURE=1 (do not compile)'
 

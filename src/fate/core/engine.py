@@ -189,9 +189,11 @@ class Engine(Owner):
         For its maker to put among the timers or into the queue; `_callback` and `_args` are its affair as well.
         """
         if SHARES:
-            if not shares(self._snapshot):
-                self._snapshot = copy_context()
-            handle._snapshot = self._snapshot
+            snapshot = self._snapshot
+            if not shares(snapshot):
+                snapshot = copy_context()
+                self._snapshot = snapshot  # as in `_push`
+            handle._snapshot = snapshot
             handle._kind = SHARING
         else:
             handle._snapshot = copy_context()
