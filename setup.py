@@ -21,6 +21,7 @@ DIRECTIVES = {
     "initializedcheck": False,
     "nonecheck": False,
     "cdivision": True,
+    "preliminary_late_includes_cy28": True,  # C code of ours that knows our own classes
 }
 
 

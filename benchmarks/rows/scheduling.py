@@ -16,6 +16,8 @@ BATCH = 1000
 
 @row("call_soon, 1000 then drain", "ns", Group.MICRO, Times(3))
 def call_soon_drain(bench: Bench) -> float:
+    """From inside a callback, as a server schedules: nothing but scheduling and running is in the figure."""
+
     def work(loop: AbstractEventLoop, count: int) -> None:
         left = count
 
@@ -31,6 +33,20 @@ def call_soon_drain(bench: Bench) -> float:
 
         loop.call_soon(fill)
         loop.run_forever()
+
+    return bench.time(work, 200 * BATCH)
+
+
+@row("call_soon, 1000, then run until drained", "ns", Group.MICRO)
+def call_soon_then_run(bench: Bench) -> float:
+    """From outside: what starting and stopping the loop costs is in the figure."""
+
+    def work(loop: AbstractEventLoop, count: int) -> None:
+        for _ in range(count // BATCH):
+            for _ in range(BATCH):
+                loop.call_soon(nothing)
+            loop.call_soon(loop.stop)
+            loop.run_forever()
 
     return bench.time(work, 200 * BATCH)
 

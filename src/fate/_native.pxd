@@ -11,14 +11,168 @@ cdef extern from "sys/epoll.h" nogil:
         epoll_data_t data
 
 
+cdef extern from *:
+    """
+    /* The exception that is being raised, with its traceback; it is raised no longer. */
+    static PyObject *fate_raised(void) {
+    #if PY_VERSION_HEX >= 0x030c0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyErr_NormalizeException(&type, &value, &traceback);
+        if (traceback != NULL) {
+            PyException_SetTraceback(value, traceback);
+            Py_DECREF(traceback);
+        }
+        Py_DECREF(type);
+        return value;
+    #endif
+    }
+
+    /* A context's variables are one immutable map: two contexts that have the same one say the same. Python has no
+       call that tells, so this reads where CPython keeps it; `can_share` below tries whether that is so here. */
+    #if !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030e0000
+    #  define FATE_KNOWS_CONTEXT 1
+        struct fate_context { PyObject_HEAD; PyObject *outer, *variables; };
+    #  define FATE_VARIABLES(context) (((struct fate_context *)(context))->variables)
+        static inline int fate_shares(PyObject *snapshot) { /* ... what the current context says */
+            PyObject *current = PyThreadState_Get()->context;
+            return current != NULL && snapshot != Py_None && FATE_VARIABLES(current) == FATE_VARIABLES(snapshot);
+        }
+        static inline int fate_still(PyObject *context, PyObject *snapshot, Py_ssize_t references) {
+            return Py_REFCNT(context) == references && FATE_VARIABLES(context) == FATE_VARIABLES(snapshot);
+        }
+    #else
+    #  define FATE_KNOWS_CONTEXT 0
+        static inline int fate_shares(PyObject *snapshot) { return 0; }
+        static inline int fate_still(PyObject *context, PyObject *snapshot, Py_ssize_t references) { return 0; }
+    #endif
+
+    /* Calls `callback(*args)` inside `context`; gives None, or the exception that came out of it. */
+    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
+        PyObject *result = NULL;
+        if (PyContext_Enter(context) == 0) {
+            result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0),
+                                         (size_t)PyTuple_GET_SIZE(args), NULL);
+            if (PyContext_Exit(context) != 0) Py_CLEAR(result);
+        }
+        if (result != NULL) {
+            Py_DECREF(result);
+            Py_RETURN_NONE;
+        }
+        return fate_raised();
+    }
+
+    /* Calls `callback(*args)` in the context that is current; 0, or 1 if it raised. */
+    static inline int fate_run(PyObject *callback, PyObject *args) {
+        PyObject *result, *const *items = &PyTuple_GET_ITEM(args, 0);
+        size_t count = (size_t)PyTuple_GET_SIZE(args);
+        Py_INCREF(callback); /* it may cancel its own handle */
+        Py_INCREF(args);
+        if (PyFunction_Check(callback)) {
+            result = ((PyFunctionObject *)callback)->vectorcall(callback, items, count, NULL);
+        } else {
+            result = PyObject_Vectorcall(callback, items, count, NULL);
+        }
+        Py_DECREF(args);
+        Py_DECREF(callback);
+        if (result == NULL) return 1;
+        Py_DECREF(result);
+        return 0;
+    }
+
+    /* Where Python counts or lists all references, or counts them otherwise, it shall see every object come and go. */
+    #if defined(Py_REF_DEBUG) || defined(Py_TRACE_REFS) || defined(Py_GIL_DISABLED) || defined(PYPY_VERSION)
+    #  define FATE_MAY_KEEP 0
+    #else
+    #  define FATE_MAY_KEEP 1
+    #endif
+
+    /* Dead objects of one type, linked through their reference counts. */
+    struct fate_freelist {
+        PyTypeObject *type;
+        PyObject *first;
+        int count, tracked, limit;
+    };
+
+    static inline void fate_keep(struct fate_freelist *list, PyObject *dead) {
+        if (list->count >= list->limit) {
+            PyObject_GC_Del(dead);
+            return;
+        }
+        *(PyObject **)dead = list->first;
+        list->first = dead;
+        list->count++;
+    }
+
+    /* One of them again, its fields as its destructor left them: NULL. A new reference, or NULL. */
+    static inline PyObject *fate_blank(struct fate_freelist *list) {
+        PyObject *made = list->first;
+        if (!FATE_MAY_KEEP || made == NULL) return NULL;
+        list->first = *(PyObject **)made;
+        list->count--;
+        Py_SET_REFCNT(made, 1);
+        return made;
+    }
+    """
+    struct fate_freelist
+    bint FATE_KNOWS_CONTEXT
+    bint fate_shares(PyObject *snapshot)
+    bint fate_still(PyObject *context, PyObject *snapshot, Py_ssize_t references)
+    object fate_run_in_context(object context, object callback, object args)
+    int fate_run(PyObject *callback, PyObject *args)
+    object fate_raised()
+    PyObject *fate_blank(fate_freelist *list)
+    object PyContext_CopyCurrent()
+    object PyContext_Copy(object context)
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+
+
+cdef class SharedContext:
+    cdef object _snapshot
+    cdef object _copy
+    cdef bint _inside
+
+    cdef int _enter(self, object snapshot) except -1
+    cpdef int leave(self) except -1
+    cpdef object current(self)
+    cpdef object forget(self)
+
+    cdef inline object snapshot(self):
+        cdef object snapshot = self._snapshot
+        if not fate_shares(<PyObject *>snapshot):
+            snapshot = PyContext_CopyCurrent()
+            self._snapshot = snapshot  # frees the one before, which may run anything, this method too
+        return snapshot
+
+    cdef inline object run(self, object snapshot, object callback, tuple args):
+        if not (self._inside and fate_still(<PyObject *>self._copy, <PyObject *>snapshot, 2)):
+            self._enter(snapshot)
+        if fate_run(<PyObject *>callback, <PyObject *>args):
+            return fate_raised()
+        return None
+
+    cdef inline PyObject *inside(self) noexcept:
+        return <PyObject *>self._copy if self._inside else NULL
+
+
+cdef class Freelist:
+    cdef fate_freelist *_list
+
+    cdef inline PyObject *blank(self) noexcept:
+        return fate_blank(self._list)
+
+
 cpdef bint compiled() noexcept
 cpdef int64_t clock_ns() noexcept
 cpdef object run_in_context(object context, object callback, tuple args)
 cpdef bint can_share() except -1
-cpdef bint shares(object snapshot) noexcept
 cpdef object copy_context()
 cpdef object copy_of(object context)
-cpdef object recycle(type cls, bint tracked, int limit)
+cpdef Freelist recycle(type cls, bint tracked, int limit)
+cpdef object own(type cls, object method)
 cpdef object track(object made)
 
 

@@ -18,7 +18,9 @@ from typing import Any
 __all__ = [
     "Ended",
     "Epoll",
+    "Freelist",
     "Notes",
+    "SharedContext",
     "advance",
     "can_share",
     "clock_ns",
@@ -27,9 +29,9 @@ __all__ = [
     "copy_of",
     "invoke",
     "is_instance",
+    "own",
     "recycle",
     "run_in_context",
-    "shares",
     "skip_frames",
     "throw",
     "track",
@@ -58,17 +60,48 @@ def run_in_context(context: Context, callback: Callable[..., object], args: tupl
 
 
 def can_share() -> bool:
-    """Whether `shares` can tell."""
+    """Whether it can be told that two contexts say the same. Only the compiled build can."""
     return False
 
 
-def shares(snapshot: Context | None) -> bool:
-    """Whether `snapshot` still says what the current context does. Only the compiled build can tell."""
-    return False
+class SharedContext:
+    """Uncompiled, each handle has a context of its own."""
+
+    __slots__ = ()
+
+    def leave(self) -> None:
+        """Be outside it: always so."""
+
+    def snapshot(self) -> Context:
+        """A copy of the current context."""
+        return copy_context()
+
+    def run(self, snapshot: Context, callback: Callable[..., object], args: tuple[Any, ...]) -> BaseException | None:
+        """As `run_in_context`."""
+        return run_in_context(snapshot, callback, args)
+
+    def current(self) -> Context | None:
+        """The context that has been entered: none ever is."""
+        return None
+
+    def forget(self) -> None:
+        """Keep nothing alive."""
 
 
-def recycle(cls: type, tracked: bool, limit: int) -> None:
+class Freelist:
+    """Uncompiled, Python sees to it."""
+
+    __slots__ = ()
+
+
+def recycle(cls: type, tracked: bool, limit: int) -> Freelist:
     """The compiled build keeps dead handles for new ones, and the garbage collector's eyes off the ready ones."""
+    return Freelist()
+
+
+def own(cls: type, method: Any) -> Any:
+    """The compiled build makes a method that `cls` inherits cheaper to call."""
+    return method
 
 
 def track(made: object) -> None:

@@ -46,51 +46,13 @@ cdef extern from * nogil:
         return (int)syscall(SYS_epoll_pwait2, fd, buffer, size, &timeout, NULL, (size_t)0);
     }
 
-    /* The exception that is being raised, with its traceback; it is raised no longer. */
-    static PyObject *fate_raised(void) {
-    #if PY_VERSION_HEX >= 0x030c0000
-        return PyErr_GetRaisedException();
-    #else
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyErr_NormalizeException(&type, &value, &traceback);
-        if (traceback != NULL) {
-            PyException_SetTraceback(value, traceback);
-            Py_DECREF(traceback);
+    /* A method that `cls` inherits, as if it were its own: Python calls that without asking for the class's bases. */
+    static PyObject *fate_own(PyTypeObject *cls, PyObject *method) {
+        if (!Py_IS_TYPE(method, &PyMethodDescr_Type) || !PyType_IsSubtype(cls, PyDescr_TYPE(method))) {
+            PyErr_SetString(PyExc_TypeError, "it inherits no such method");
+            return NULL;
         }
-        Py_DECREF(type);
-        return value;
-    #endif
-    }
-
-    /* A context's variables are one immutable map: two contexts that have the same one say the same. Python has no
-       call that tells, so this reads where CPython keeps it; `can_share` below tries whether that is so here. */
-    #if !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030e0000
-    #  define FATE_KNOWS_CONTEXT 1
-        struct fate_context { PyObject_HEAD; PyObject *outer, *variables; };
-        static inline int fate_shares(PyObject *snapshot) {
-            PyObject *current = PyThreadState_Get()->context;
-            return current != NULL && snapshot != Py_None &&
-                ((struct fate_context *)current)->variables == ((struct fate_context *)snapshot)->variables;
-        }
-    #else
-    #  define FATE_KNOWS_CONTEXT 0
-        static inline int fate_shares(PyObject *snapshot) { return 0; }
-    #endif
-
-    /* Calls `callback(*args)` inside `context`; gives None, or the exception that came out of it. */
-    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
-        PyObject *result = NULL;
-        if (PyContext_Enter(context) == 0) {
-            result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0),
-                                         (size_t)PyTuple_GET_SIZE(args), NULL);
-            if (PyContext_Exit(context) != 0) Py_CLEAR(result);
-        }
-        if (result != NULL) {
-            Py_DECREF(result);
-            Py_RETURN_NONE;
-        }
-        return fate_raised();
+        return PyDescr_NewMethod(cls, ((PyMethodDescrObject *)method)->d_method);
     }
 
     /* Calls `callback(result, *args, **kwargs)`; an exception becomes `failed(exception)`. */
@@ -220,14 +182,9 @@ cdef extern from * nogil:
         return PyUnicode_FromString(Py_TYPE(callback)->tp_name);
     }
 
-    /* Freelists: dead objects of some types are kept for the next ones, linked through their reference counts. Each
-       type has functions of its own; a compiled subclass that inherits them is served by Python's. */
+    /* Each type has functions of its own; a compiled subclass that inherits them is served by Python's. */
     #define FATE_FREELISTS 8
-    static struct fate_freelist {
-        PyTypeObject *type;
-        PyObject *first;
-        int count, tracked, limit;
-    } fate_freelists[FATE_FREELISTS];
+    static struct fate_freelist fate_freelists[FATE_FREELISTS];
 
     static inline PyObject *fate_alloc(struct fate_freelist *list, PyTypeObject *type, Py_ssize_t items) {
         PyObject *made = list->first;
@@ -247,13 +204,11 @@ cdef extern from * nogil:
     }
 
     static inline void fate_free(struct fate_freelist *list, PyObject *dead) {
-        if (Py_TYPE(dead) != list->type || list->count >= list->limit) {
+        if (Py_TYPE(dead) != list->type) {
             PyObject_GC_Del(dead);
-            return;
+        } else {
+            fate_keep(list, dead);
         }
-        *(PyObject **)dead = list->first;
-        list->first = dead;
-        list->count++;
     }
 
     #define FATE_FREELIST(n) \
@@ -267,33 +222,31 @@ cdef extern from * nogil:
     static const freefunc fate_frees[] = {fate_free_0, fate_free_1, fate_free_2, fate_free_3,
                                           fate_free_4, fate_free_5, fate_free_6, fate_free_7};
 
-    static void fate_recycle(PyTypeObject *type, int tracked, int limit) {
+    static struct fate_freelist *fate_recycle(PyTypeObject *type, int tracked, int limit) {
+        static struct fate_freelist none;
         int slot = 0;
         while (slot < FATE_FREELISTS && fate_freelists[slot].type != NULL) slot++;
-        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || slot == FATE_FREELISTS) return;
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || slot == FATE_FREELISTS) return &none;
         fate_freelists[slot].type = type;
         fate_freelists[slot].tracked = tracked;
         fate_freelists[slot].limit = limit;
         type->tp_alloc = fate_allocs[slot];
         type->tp_free = fate_frees[slot];
+        return &fate_freelists[slot];
     }
     """
     int64_t fate_clock_ns()
     int fate_epoll_pwait2(int fd, epoll_event *buffer, int size, int64_t ns)
 
 cdef extern from *:
-    bint FATE_KNOWS_CONTEXT
-    bint fate_shares(object snapshot)
-    object fate_run_in_context(object context, object callback, object args)
+    object fate_own(type cls, object method)
     object fate_invoke(object callback, object result, object args, object kwargs, object failed)
     object fate_advance(object generator, object context, object value, int thrown, int *state)
     PyObject *fate_place(object skipped, int *instruction)
     PyObject *fate_type_told(object type)
     PyObject *fate_value_told(object value, int *kind)
     PyObject *fate_callback_told(object callback)
-    object PyContext_CopyCurrent()
-    object PyContext_Copy(object context)
-    void fate_recycle(type cls, int tracked, int limit)
+    fate_freelist *fate_recycle(type cls, int tracked, int limit)
     void PyObject_GC_Track(object made)
     int PyObject_GC_IsTracked(object made)
 
@@ -322,13 +275,8 @@ cpdef object run_in_context(object context, object callback, tuple args):
     return fate_run_in_context(context, callback, args)
 
 
-cpdef bint shares(object snapshot) noexcept:
-    """Whether `snapshot`, a context or None, still says what the current context does."""
-    return fate_shares(snapshot)
-
-
 cpdef bint can_share() except -1:
-    """Whether `shares` can tell on this Python."""
+    """Whether it can be told on this Python that two contexts say the same."""
     if not FATE_KNOWS_CONTEXT:
         return False
     return PyContext_CopyCurrent().run(_tells_contexts_apart)
@@ -337,9 +285,9 @@ cpdef bint can_share() except -1:
 def _tells_contexts_apart():
     variable = ContextVar("variable")
     before = PyContext_CopyCurrent()
-    same = fate_shares(before)
+    same = fate_shares(<PyObject *>before)
     variable.set(1)
-    return same and not fate_shares(before)
+    return same and not fate_shares(<PyObject *>before)
 
 
 cpdef object copy_context():
@@ -352,13 +300,57 @@ cpdef object copy_of(object context):
     return PyContext_Copy(context)
 
 
-cpdef object recycle(type cls, bint tracked, int limit):
+cdef class SharedContext:
+    """The context of callbacks that are scheduled one after the other while no context variable is set.
+
+    They share a snapshot when they are scheduled and one copy of it when they run, for as long as none of them can
+    tell: it sets no variable and keeps nothing of the copy. `fate.core.engine` has one, and the reasons.
+    """
+
+    cdef int _enter(self, object snapshot) except -1:
+        self.leave()
+        if self._copy is None or not fate_still(<PyObject *>self._copy, <PyObject *>snapshot, 1):
+            self._copy = PyContext_Copy(snapshot)
+        PyContext_Enter(self._copy)
+        self._inside = True
+        return 0
+
+    cpdef int leave(self) except -1:
+        """Be outside the copy, if one has been entered."""
+        if self._inside:
+            self._inside = False
+            PyContext_Exit(self._copy)
+        return 0
+
+    cpdef object current(self):
+        """The context that has been entered, or None. While somebody keeps it, it serves nobody else."""
+        return self._copy if self._inside else None
+
+    cpdef object forget(self):
+        """Keep nothing alive."""
+        self._snapshot = None
+        if not self._inside:
+            self._copy = None
+
+
+cdef class Freelist:
+    """Dead objects of one class, kept for the next ones; `fate.core.handle` has them."""
+
+
+cpdef Freelist recycle(type cls, bint tracked, int limit):
     """Keep up to `limit` dead objects of `cls` for new ones; if not `tracked`, the garbage collector does not look at them.
 
     An untracked object's owner must break its cycles. A ready handle lives for a turn and is emptied when it has run:
     looking at thousands of them would cost more than running them.
     """
-    fate_recycle(cls, tracked, limit)
+    cdef Freelist made = Freelist.__new__(Freelist)
+    made._list = fate_recycle(cls, tracked, limit)
+    return made
+
+
+cpdef object own(type cls, object method):
+    """`method`, compiled and inherited by `cls`, as a method of its own, which is cheaper to call."""
+    return fate_own(cls, method)
 
 
 cpdef object track(object made):

@@ -24,6 +24,7 @@ from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fate import sources
+from fate._native import compiled, own
 from fate.core.engine import Engine, Instrument
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
@@ -458,6 +459,12 @@ def _fileno(fd: Any) -> int:
 def _run_foreign(handle: asyncio.Handle) -> None:
     if not handle._cancelled:
         handle._run()
+
+
+if compiled():
+    for _method in (Engine.call_soon, Engine.call_soon_threadsafe, Engine.call_later, Engine.call_at):
+        setattr(Fate, _method.__name__, own(Fate, _method))
+    del _method
 
 
 def new_event_loop() -> Fate:

@@ -2,14 +2,20 @@ from libc.stdint cimport int64_t
 
 cimport cython
 
-from fate._native cimport can_share, clock_ns, compiled, copy_context, copy_of, run_in_context, shares, track
-from fate.core.handle cimport Handle, Owner, TimerHandle
+from cpython.exc cimport PyErr_Occurred
+from cpython.ref cimport Py_DECREF, PyObject
+
+from fate._native cimport (
+    Freelist, SharedContext, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, run_in_context, track,
+)
+from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_run_usual
 from fate.core.timers cimport Timers
 
 cdef int FAST_TURNS
 cdef int64_t FAST_NS
 cdef bint COMPILED
 cdef bint SHARES
+cdef Freelist HANDLES
 cdef char ONCE
 cdef char SHARING
 cdef char LASTING
@@ -31,7 +37,7 @@ cdef class Engine(Owner):
     cdef public int64_t _last_id
     cdef readonly int64_t _current_id
     cdef readonly object _instrument
-    cdef object _snapshot
+    cdef SharedContext _shared
     cdef object _clock
     cdef bint _asleep
     cdef bint _turning
@@ -45,12 +51,55 @@ cdef class Engine(Owner):
 
     cdef int _forget_timer(self, TimerHandle timer) except -1
     cdef object _context_of(self, Handle handle)
+    cdef object _own_context(self, Handle handle)
     cdef int _file_again(self, TimerHandle timer) except -1
     cpdef int prepare(self, Handle handle) except -1
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)
     cpdef Handle make_handle(self, object callback, tuple args)
+
+    # The compiled build's way of the usual handle.
+
+    cdef inline Handle _make(self, object callback, tuple args, object context):
+        """A handle that has neither id nor cause yet."""
+        cdef char kind = ONCE
+        cdef PyObject *blank
+        cdef Handle handle
+        if context is None:
+            if SHARES:
+                context = self._shared.snapshot()
+                kind = SHARING
+            else:
+                context = copy_context()
+        blank = HANDLES.blank()
+        if blank != NULL:
+            handle = fate_filled(blank, callback, args, context, self)
+        else:
+            handle = Handle.__new__(Handle)
+            handle._callback = callback
+            handle._args = args
+            handle._snapshot = context
+            handle._loop = self
+        handle._cancelled = False
+        handle._kind = kind
+        return handle
+
+    cdef inline Handle _run_next(self, list queue, Py_ssize_t head, SharedContext shared):
+        """Take the handle at `head`. A usual one is run: None. Another one is returned."""
+        cdef PyObject *context = shared.inside() if self._instrument is None else NULL
+        cdef PyObject *left = fate_run_usual(
+            <PyObject *>queue, head, Handle, SHARING, context, &self._current_id, HANDLES._list
+        )
+        cdef object taken
+        if left == NULL:
+            return None
+        taken = <object>left
+        Py_DECREF(taken)
+        if PyErr_Occurred() == NULL:
+            return taken
+        self._fail(taken, fate_raised(), shared)
+        return None
 
     @cython.locals(handle=Handle)
     cdef Handle _push(self, object callback, tuple args, object context)
@@ -61,8 +110,10 @@ cdef class Engine(Owner):
     @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t)
     cdef int _look(self) except -1
 
-    @cython.locals(queue=list, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint)
+    @cython.locals(queue=list, shared=SharedContext, outer=SharedContext, fast=bint, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint)
     cdef int _turn(self) except -1
+
+    cdef int _fail(self, Handle handle, object error, SharedContext shared) except -1
 
     cdef int _run(self, Handle handle) except -1
 

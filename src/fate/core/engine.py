@@ -1,3 +1,4 @@
+# cython: wraparound=False
 """The engine: what happens, and in which order.
 
 A *turn* is one pass: poll the world, take the timers that are due, then run every callback that is ready, first in,
@@ -15,8 +16,8 @@ from contextvars import Context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fate._native import can_share, clock_ns, compiled, copy_context, copy_of, run_in_context, shares, track
-from fate.core.handle import READY, Handle, Owner, TimerHandle
+from fate._native import SharedContext, can_share, clock_ns, compiled, copy_context, copy_of, run_in_context, track
+from fate.core.handle import HANDLES, READY, Handle, Owner, TimerHandle  # noqa: F401 (HANDLES: used in the .pxd)
 from fate.core.timers import Timers
 
 FAST_TURNS = 16  # at most so many turns in a row without a poll
@@ -69,6 +70,8 @@ class Engine(Owner):
         _debug: bool
         _stopping: bool
         _thread_id: int | None
+        _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
+        _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
 
     def __init__(self, poll: Poll, clock: Callable[[], int] | None = None) -> None:
         """
@@ -82,7 +85,7 @@ class Engine(Owner):
         self._timers = Timers(self._now())
         self._last_id = 0
         self._current_id = 0
-        self._snapshot: Context | None = None  # what the handles made last share
+        self._shared = SharedContext()
         self._instrument: Instrument | None = None
         self._asleep = False
         self._turning = False
@@ -108,27 +111,19 @@ class Engine(Owner):
     # -- scheduling ---------------------------------------------------------------------------------------------
 
     # The makers of handles repeat each other, and `_turn` repeats `_run`: uncompiled, a call costs as much as
-    # what it does.
+    # what it does. `_make` and `_run_next`, which only the compiled build has, are in the `.pxd`.
 
     def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
-        handle = Handle.__new__(Handle)
-        handle._callback = callback
-        handle._args = args
-        if context is not None:
-            handle._snapshot = context
-            handle._kind = ONCE
-        elif SHARES:
-            snapshot = self._snapshot
-            if not shares(snapshot):
-                snapshot = copy_context()
-                self._snapshot = snapshot  # frees the one before, which may run anything, this method too
-            handle._snapshot = snapshot
-            handle._kind = SHARING
+        if COMPILED:
+            handle = self._make(callback, args, context)
         else:
-            handle._snapshot = copy_context()
+            handle = Handle.__new__(Handle)
+            handle._callback = callback
+            handle._args = args
+            handle._snapshot = copy_context() if context is None else context
+            handle._loop = self
+            handle._cancelled = False
             handle._kind = ONCE
-        handle._loop = self
-        handle._cancelled = False
         self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
         self._queue.append(handle)
@@ -142,18 +137,11 @@ class Engine(Owner):
         timer = TimerHandle.__new__(TimerHandle)
         timer._callback = callback
         timer._args = args
-        if context is not None:
-            timer._snapshot = context
-            timer._kind = ONCE
-        elif SHARES:
-            snapshot = self._snapshot
-            if not shares(snapshot):
-                snapshot = copy_context()
-                self._snapshot = snapshot  # frees the one before, which may run anything, this method too
-            timer._snapshot = snapshot
+        if context is None and SHARES:
+            timer._snapshot = self._shared.snapshot()
             timer._kind = SHARING
         else:
-            timer._snapshot = copy_context()
+            timer._snapshot = copy_context() if context is None else context
             timer._kind = ONCE
         timer._loop = self
         timer._cancelled = False
@@ -168,6 +156,17 @@ class Engine(Owner):
         return 0
 
     def _context_of(self, handle: Handle) -> Context:
+        if handle._kind == SHARING:
+            current = self._shared.current() if handle.id == self._current_id else None
+            if current is None:
+                return self._own_context(handle)
+            handle._kind = ONCE
+            handle._snapshot = current
+        context: Context = handle._snapshot
+        return context
+
+    def _own_context(self, handle: Handle) -> Context:
+        """Have `handle`, which does not run, share its context with nobody."""
         if handle._kind == SHARING:
             handle._kind = ONCE
             handle._snapshot = copy_of(handle._snapshot)
@@ -189,11 +188,7 @@ class Engine(Owner):
         For its maker to put among the timers or into the queue; `_callback` and `_args` are its affair as well.
         """
         if SHARES:
-            snapshot = self._snapshot
-            if not shares(snapshot):
-                snapshot = copy_context()
-                self._snapshot = snapshot  # as in `_push`
-            handle._snapshot = snapshot
+            handle._snapshot = self._shared.snapshot()
             handle._kind = SHARING
         else:
             handle._snapshot = copy_context()
@@ -304,7 +299,7 @@ class Engine(Owner):
         if timeout == 0:
             self._poll.poll(0, queue)
         else:
-            self._snapshot = None  # while nothing happens, it keeps nothing alive
+            self._shared.forget()  # while nothing happens, it keeps nothing alive
             self._asleep = True
             if len(queue) > self._head:  # another thread was faster
                 timeout = 0
@@ -346,7 +341,7 @@ class Engine(Owner):
                 if self._stopping:
                     break
         finally:
-            self._snapshot = None
+            self._shared.forget()
             self._current_id = 0
             for index in range(self._head, len(self._queue)):  # they wait for a run that may never come
                 track(self._queue[index])
@@ -369,36 +364,41 @@ class Engine(Owner):
         nested = self._turning  # a callback that turns the loop itself
         self._turning = True
         end = len(queue)
-        handle = None
+        outer = shared = self._shared
+        if nested:
+            self._shared = shared = SharedContext()
+        fast = COMPILED  # uncompiled, a local variable is the cheapest to read
+        error = None
         try:
             for head in range(self._head, end):
-                handle = queue[head]
-                queue[head] = None
                 self._head = head + 1
-                if handle is not None and not handle._cancelled:  # None: a nested turn ran it
+                if fast:
+                    handle = self._run_next(queue, head, shared)
+                else:
+                    handle = queue[head]
+                    queue[head] = None
+                if handle is not None and not handle._cancelled:  # None: it has run, maybe in a nested turn
                     self._current_id = handle.id
                     if self._instrument is not None:
                         error = self._run_watched(handle, self._instrument)
-                    elif COMPILED:
-                        if handle._kind == SHARING:
-                            handle._kind = ONCE
-                            handle._snapshot = copy_of(handle._snapshot)
-                        error = run_in_context(handle._snapshot, handle._callback, handle._args)
-                    else:
+                    elif not fast:
                         try:
                             handle._snapshot.run(handle._callback, *handle._args)
-                            error = None
                         except BaseException as failure:  # as in `run_in_context`
                             error = failure
+                    elif handle._kind == SHARING:
+                        error = shared.run(handle._snapshot, handle._callback, handle._args)
+                    else:
+                        error = run_in_context(handle._snapshot, handle._callback, handle._args)
                     if error is not None:
-                        self._callback_failed(handle, error)
-                    if handle._kind != LASTING:
+                        self._fail(handle, error, shared)
+                        error = None
+                    elif handle._kind != LASTING:
                         handle._loop = handle._callback = handle._args = handle._snapshot = None
-        except BaseException:
-            if handle is not None and handle._kind != LASTING:
-                handle._empty()
-            raise
-        handle = error = None  # keep nothing of it alive until the next turn ends
+        finally:
+            shared.leave()
+            self._shared = outer
+        handle = None  # keep nothing of it alive until the next turn ends
         self._current_id = 0
         if not nested:
             self._turning = False
@@ -407,11 +407,21 @@ class Engine(Owner):
                 self._head = 0
         return 0
 
+    def _fail(self, handle: Handle, error: BaseException, shared: SharedContext) -> int:
+        """`handle` has run and raised `error`."""
+        try:
+            shared.leave()
+            self._callback_failed(handle, error)
+        finally:
+            if handle._kind != LASTING:
+                handle._empty()
+        return 0
+
     def _run(self, handle: Handle) -> int:
         self._current_id = handle.id
         try:
             if self._instrument is None:
-                error = run_in_context(self._context_of(handle), handle._callback, handle._args)
+                error = run_in_context(self._own_context(handle), handle._callback, handle._args)
             else:
                 error = self._run_watched(handle, self._instrument)
             if error is not None:
@@ -427,7 +437,7 @@ class Engine(Owner):
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error: BaseException | None = run_in_context(self._context_of(handle), handle._callback, handle._args)
+        error: BaseException | None = run_in_context(self._own_context(handle), handle._callback, handle._args)
         if self._instrument is instrument:
             try:
                 instrument.after(handle)

@@ -1,6 +1,8 @@
 from libc.stdint cimport int64_t
 
-from fate._native cimport recycle
+from cpython.ref cimport PyObject
+
+from fate._native cimport fate_freelist, recycle
 
 
 cdef class Handle
@@ -34,3 +36,58 @@ cdef class Handle:
 cdef class TimerHandle(Handle):
     cdef public double _when
     cdef bint _before(self, TimerHandle other) except -1
+
+
+# What Python source cannot say: the way of the usual handle, scheduled by `call_soon` and run once, in C.
+cdef extern from *:
+    """
+    typedef struct __pyx_obj_4fate_4core_6handle_Handle fate_handle;
+
+    /* A handle made from a blank one, whose fields hold nothing yet, not even None. */
+    static inline fate_handle *fate_filled(PyObject *blank, PyObject *callback, PyObject *args, PyObject *snapshot,
+                                           PyObject *loop) {
+        fate_handle *handle = (fate_handle *)blank;
+        handle->_callback = Py_NewRef(callback);
+        handle->_args = Py_NewRef(args);
+        handle->_snapshot = Py_NewRef(snapshot);
+        handle->_loop = (void *)Py_NewRef(loop);
+        return handle;
+    }
+
+    /* Takes queue[head] and runs it if it is a usual handle that `context`, which is entered, serves. NULL: it ran.
+       Else a new reference to what was taken: with an exception set if it ran and raised, without if it has not run. */
+    static inline PyObject *fate_run_usual(PyObject *queue, Py_ssize_t head, PyTypeObject *type, char kind,
+                                           PyObject *context, int64_t *current_id, struct fate_freelist *dead) {
+        PyObject *taken = PyList_GET_ITEM(queue, head);
+        fate_handle *handle = (fate_handle *)taken;
+        PyList_SET_ITEM(queue, head, Py_NewRef(Py_None));
+        if (Py_TYPE(taken) != type || handle->_cancelled || handle->_kind != kind || context == NULL
+            || !fate_still(context, handle->_snapshot, 2)) return taken;
+        *current_id = handle->id;
+        if (fate_run(handle->_callback, handle->_args)) return taken;
+        if (!FATE_MAY_KEEP || Py_REFCNT(taken) != 1 || handle->__weakref__ != NULL) {
+            Py_SETREF(handle->_callback, Py_NewRef(Py_None));
+            Py_SETREF(handle->_args, Py_NewRef(Py_None));
+            Py_SETREF(handle->_snapshot, Py_NewRef(Py_None));
+            Py_SETREF(handle->_loop, (void *)Py_NewRef(Py_None));
+            Py_DECREF(taken);
+        } else { /* nobody else has it: dead, and kept for the next one */
+            PyObject *callback = handle->_callback, *args = handle->_args, *snapshot = handle->_snapshot;
+            PyObject *loop = (PyObject *)handle->_loop;
+            handle->_callback = handle->_args = handle->_snapshot = NULL;
+            handle->_loop = NULL;
+            PyObject_GC_UnTrack(taken);
+            fate_keep(dead, taken);
+            Py_DECREF(loop);
+            Py_DECREF(snapshot);
+            Py_DECREF(args);
+            Py_DECREF(callback);
+        }
+        return NULL;
+    }
+    """
+    Handle fate_filled(PyObject *blank, object callback, tuple args, object snapshot, object loop)
+    PyObject *fate_run_usual(
+        PyObject *queue, Py_ssize_t head, type cls, char kind, PyObject *context, int64_t *current_id,
+        fate_freelist *dead,
+    )

@@ -149,5 +149,5 @@ class TimerHandle(Handle):
         return self._before(other)
 
 
-recycle(Handle, False, 1024)  # about as many as one turn makes
+HANDLES = recycle(Handle, False, 1024)  # about as many as one turn makes
 recycle(TimerHandle, True, 256)
