@@ -186,14 +186,94 @@ if __name__ == "__main__":
 """
 
 
-def test_processes(tmp_path: Path) -> None:
-    """Errors, what cannot be pickled, a process that dies; when the program has ended no process of its is left."""
-    path = tmp_path / "program.py"
-    path.write_text(PROCESSES)
+def _program(path: Path, text: str) -> list[str]:
+    """What the program prints, line by line; it must not write to stderr."""
+    path.write_text(text)
     done = subprocess.run(
         [sys.executable, "-W", "error", str(path)], capture_output=True, text=True, check=False, timeout=3 * DEADLINE
     )
     assert (done.returncode, done.stderr) == (0, "")
-    *lines, last = done.stdout.splitlines()
+    return done.stdout.splitlines()
+
+
+def test_processes(tmp_path: Path) -> None:
+    """Errors, what cannot be pickled, a process that dies; when the program has ended no process of its is left."""
+    *lines, last = _program(tmp_path / "program.py", PROCESSES)
     assert lines == ["243 255", "False", "invalid literal for int() with base 10: 'x'", "True", "BrokenProcessPool"]
     assert not psutil.pid_exists(int(last.removeprefix("and ")))
+
+
+ONE_DIES = """
+import os
+import fate
+from fate import defer
+from fate.tools import in_process
+
+async def main():
+    calls = [in_process(*([os._exit, 3] if n == 5 else [pow, n, 2])) for n in range(30)]
+    for n, (success, result) in enumerate(await defer.DeferredList(calls, consumeErrors=True)):
+        print(result if success else type(result.value).__name__)
+
+if __name__ == "__main__":
+    fate.run(main())
+"""
+
+
+def test_a_process_that_dies_takes_only_its_own_call_along(tmp_path: Path) -> None:
+    lines = _program(tmp_path / "program.py", ONE_DIES)
+    assert lines == ["BrokenProcessPool" if n == 5 else str(n * n) for n in range(30)]
+
+
+IDLE = """
+import os, signal
+from concurrent.futures import BrokenExecutor
+import fate
+from fate.tools import in_executor, in_thread
+from fate.tools.processes import Processes
+
+def until_the_pool_knows():
+    while True:
+        try:
+            processes._idle[0].submit(int).result()
+        except BrokenExecutor:
+            return
+
+async def main():
+    pid = await in_executor(processes, os.getpid)
+    os.kill(pid, signal.SIGKILL)
+    await in_thread(until_the_pool_knows)
+    print(await in_executor(processes, os.getpid) != pid)
+
+if __name__ == "__main__":
+    processes = Processes(1)
+    fate.run(main())
+"""
+
+
+def test_a_process_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
+    assert _program(tmp_path / "program.py", IDLE) == ["True"]
+
+
+WAITING = """
+import fate
+from fate import defer
+from fate.tools import in_executor
+from fate.tools.processes import Processes
+
+async def main():
+    processes = Processes(1)
+    first, second, third = (in_executor(processes, pow, n, 2) for n in range(3))
+    second.cancel()
+    try:
+        await second
+    except defer.CancelledError:
+        print("taken back")
+    print(await first, await third)
+
+if __name__ == "__main__":
+    fate.run(main())
+"""
+
+
+def test_a_call_that_waits_for_a_process_can_be_taken_back(tmp_path: Path) -> None:
+    assert _program(tmp_path / "program.py", WAITING) == ["taken back", "0 4"]

@@ -6,17 +6,17 @@ loop's thread and fires a Deferred there.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from fate.loop import Fate
 from fate.tools.ground import cancelled_class, checked_callable, current_fate, deferred_class
+from fate.tools.processes import Processes
 
 _threads: ThreadPoolExecutor | None = None
-_processes: ProcessPoolExecutor | None = None
+_processes: Executor | None = None
 
 
 def in_thread(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -38,25 +38,14 @@ def in_process(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     begin afresh and import what they need: so `f`, its arguments and its result have to be picklable, and the program
     that is started must do its work under `if __name__ == "__main__":`.
 
-    Returns a Deferred as `in_thread` does. It fails with BrokenProcessPool if a process dies; the next call gets new
-    ones. For processes of another kind make an Executor and use `in_executor`.
+    Returns a Deferred as `in_thread` does. It fails with BrokenProcessPool if its process dies; the others go on. For
+    processes of another kind make an Executor and use `in_executor`.
     """
     global _processes
     checked_callable("what is to be called in a process", f)
-    current_fate()  # before processes are made ready for nothing
     if _processes is None:
-        # Forking a program with threads and an epoll set may hang the child; so a fresh interpreter.
-        _processes = ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))
-    pool = _processes
-    deferred = in_executor(pool, f, *args, **kwargs)
-    return deferred.addErrback(partial(_forget_broken, pool))
-
-
-def _forget_broken(pool: ProcessPoolExecutor, failure: Any) -> Any:
-    global _processes
-    if isinstance(failure.value, BrokenExecutor) and _processes is pool:
-        _processes = None
-    return failure
+        _processes = Processes()
+    return in_executor(_processes, f, *args, **kwargs)
 
 
 def in_executor(executor: Executor, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
