@@ -205,7 +205,12 @@ class Notes:
 
 
 class Epoll:
-    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read."""
+    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read.
+
+    Python's epoll has no place for a generation: it is always told as 0.
+    """
+
+    tells_generations = False
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -214,11 +219,11 @@ class Epoll:
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    def register(self, fd: int, events: int) -> int:
+    def register(self, fd: int, events: int, generation: int) -> int:
         self._epoll.register(fd, events)
         return 0
 
-    def modify(self, fd: int, events: int) -> int:
+    def modify(self, fd: int, events: int, generation: int) -> int:
         self._epoll.modify(fd, events)
         return 0
 
@@ -233,6 +238,9 @@ class Epoll:
 
     def fd(self, index: int) -> int:
         return self._buffer[index][0]
+
+    def generation(self, index: int) -> int:
+        return 0
 
     def events(self, index: int) -> int:
         return self._buffer[index][1]

@@ -506,7 +506,12 @@ cdef class Notes:
 
 
 cdef class Epoll:
-    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read."""
+    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read.
+
+    The generation that a descriptor was registered with comes back with its events, where `tells_generations`.
+    """
+
+    tells_generations = True
 
     def __cinit__(self):
         self._has_pwait2 = True
@@ -521,24 +526,24 @@ cdef class Epoll:
     def fileno(self):
         return self._fd
 
-    cdef int _control(self, int operation, int fd, uint32_t events) except -1:
+    cdef int _control(self, int operation, int fd, uint32_t events, uint32_t generation) except -1:
         cdef epoll_event event
         if self._fd < 0:
             raise ValueError("I/O operation on closed epoll object")
         event.events = events
-        event.data.fd = fd
+        event.data.u64 = (<uint64_t>generation << 32) | <uint32_t>fd
         if epoll_ctl(self._fd, operation, fd, &event) < 0:
             PyErr_SetFromErrno(OSError)
         return 0
 
-    cpdef int register(self, int fd, uint32_t events) except -1:
-        return self._control(EPOLL_CTL_ADD, fd, events)
+    cpdef int register(self, int fd, uint32_t events, uint32_t generation) except -1:
+        return self._control(EPOLL_CTL_ADD, fd, events, generation)
 
-    cpdef int modify(self, int fd, uint32_t events) except -1:
-        return self._control(EPOLL_CTL_MOD, fd, events)
+    cpdef int modify(self, int fd, uint32_t events, uint32_t generation) except -1:
+        return self._control(EPOLL_CTL_MOD, fd, events, generation)
 
     cpdef int unregister(self, int fd) except -1:
-        return self._control(EPOLL_CTL_DEL, fd, 0)
+        return self._control(EPOLL_CTL_DEL, fd, 0, 0)
 
     cpdef int wait(self, int64_t timeout_ns) except -1:
         """Wait for events: 0 polls and keeps the GIL, negative waits for ever. Returns how many came.

@@ -29,7 +29,9 @@ from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
 from fate.core.record import Recorder
 from fate.errors import FuseTimeError, LoopClosedError, LoopRunningError, WrongThreadError, source_error
+from fate.net.datagram import SERVED, DatagramTransport
 from fate.net.poll import EpollPoll, SelectorPoll
+from fate.net.sockets import SOCKET, SocketCalls
 
 if TYPE_CHECKING:
     from fate.net.packet import Match, PacketFuse
@@ -93,7 +95,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Engine, SocketCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
@@ -278,6 +280,15 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
     ) -> Stream:
         return Stream(self, sock, protocol, waiter, extra, server)
+
+    def _make_datagram_transport(
+        self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
+    ) -> Any:
+        if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
+            return DatagramTransport(self, sock, protocol, address, waiter, extra)
+        return asyncio.SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
+            self, sock, protocol, address, waiter, extra
+        )
 
     # -- running --------------------------------------------------------------------------------------------------
 
