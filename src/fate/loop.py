@@ -29,7 +29,9 @@ from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
 from fate.core.record import Recorder
 from fate.errors import FuseTimeError, LoopClosedError, LoopRunningError, WrongThreadError, source_error
+from fate.net.children import ChildCalls
 from fate.net.datagram import SERVED, DatagramTransport
+from fate.net.names import NameCalls
 from fate.net.poll import EpollPoll, SelectorPoll
 from fate.net.sockets import SOCKET, SocketCalls
 
@@ -95,7 +97,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Engine, SocketCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Engine, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
@@ -124,6 +126,7 @@ class Fate(Engine, SocketCalls):  # type: ignore[misc]  # its handles are not as
         self._sources: dict[tuple[str, int], sources.Shared] = {}
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
+        self._children: dict[int, int] = {}
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
         self._closed = True
@@ -342,7 +345,7 @@ class Fate(Engine, SocketCalls):  # type: ignore[misc]  # its handles are not as
         if not self._closed and not self.is_running():
             for fuse in list(self._fuses):
                 fuse.cancel()
-        asyncio.SelectorEventLoop.close(self)
+        super().close()
         self._forget_all()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:

@@ -7,7 +7,10 @@ socket's own methods do the work, one datagram at a time.
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
+import sys
+import termios
 from typing import Any
 
 BLOCKED = (BlockingIOError, InterruptedError)
@@ -17,8 +20,10 @@ LARGE = 256 * 1024
 
 def receive(sock: socket.socket, fd: int, size: int) -> bytes | None:
     """What a stream has, up to `size` bytes, which are at least 1; b"" at its end, None if there is nothing yet."""
+    if size > PART:  # a buffer of so much would be mapped, to be unmapped when it turns out to be too large
+        size = max(1, min(size, int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)))
     try:
-        return sock.recv(min(size, PART))
+        return sock.recv(size)
     except BLOCKED:
         return None
 
