@@ -73,6 +73,7 @@ cdef class Epoll:
     cpdef int modify(self, int fd, uint32_t events, uint32_t generation) except -1
     cpdef int unregister(self, int fd) except -1
     cpdef int wait(self, int64_t timeout_ns) except -1
+    cpdef int spin(self, int64_t ns) except -1
     cdef inline int fd(self, int index) noexcept:
         return <int>(self._buffer[index].data.u64 & 0xffffffff)
     cdef inline uint32_t generation(self, int index) noexcept:

@@ -7,6 +7,7 @@ step of a generator), where the running code is, and epoll. Nothing else lives h
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 from collections.abc import Callable, Mapping
@@ -234,6 +235,13 @@ class Epoll:
     def wait(self, timeout_ns: int) -> int:
         """Wait for events: 0 polls, negative waits for ever. Returns how many came."""
         self._buffer = self._epoll.poll(timeout_ns / 1e9 if timeout_ns >= 0 else -1, 256)
+        return len(self._buffer)
+
+    def spin(self, ns: int) -> int:
+        """As `wait`, not sleeping but looking again and again."""
+        end = clock_ns() + ns
+        while not self.wait(0) and clock_ns() < end:
+            os.sched_yield()
         return len(self._buffer)
 
     def fd(self, index: int) -> int:

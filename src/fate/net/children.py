@@ -18,7 +18,9 @@ from typing import Any
 DEFAULTS = tuple(
     getattr(unix_events, name) for name in ("ThreadedChildWatcher", "PidfdChildWatcher") if hasattr(unix_events, name)
 )
-THREADED = getattr(unix_events, "ThreadedChildWatcher", None) or getattr(unix_events, "_ThreadedChildWatcher", None)
+THREADED: Any = getattr(unix_events, "ThreadedChildWatcher", None) or getattr(
+    unix_events, "_ThreadedChildWatcher", None
+)
 
 
 def can_watch() -> bool:

@@ -12,10 +12,11 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fate._native import Epoll
+from fate._native import Epoll, clock_ns
 from fate.core.engine import Poll
 from fate.core.handle import Handle
 
+SPIN_LEAST = 1000  # nanoseconds; less is not worth the while
 EPOLLIN = 0x001
 EPOLLOUT = 0x004
 
@@ -55,17 +56,26 @@ def watchers(poll: Any, fd: int) -> tuple[Handle | None, Handle | None]:
 
 
 class EpollPoll(Poll):
-    """Waits by epoll. Descriptors are integers; errors of the kernel come out as OSError."""
+    """Waits by epoll. Descriptors are integers; errors of the kernel come out as OSError.
 
-    def __init__(self) -> None:
+    spin: before it sleeps it looks again and again for up to so many nanoseconds; for fewer or none while that does
+        not pay, and then again when it would have.
+    """
+
+    def __init__(self, spin: int = 0) -> None:
         self._epoll = Epoll()
+        self._spin = spin
+        self._spin_now = spin
         self._watches: dict[int, Watch] = {}
         self._generation = 0
         self.closed = False
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever); append the handles of what came to `ready`."""
-        count = self._epoll.wait(timeout_ns)
+        if self._spin and timeout_ns != 0:
+            count = self._wait_spinning(timeout_ns, ready)
+        else:
+            count = self._epoll.wait(timeout_ns)
         haunted = False
         for index in range(count):
             watch = self._watches.get(self._epoll.fd(index))
@@ -87,6 +97,25 @@ class EpollPoll(Poll):
                 ready.append(handle)
         if haunted:
             self._renew()
+        return count
+
+    def _wait_spinning(self, timeout_ns: int, ready: list[Handle]) -> int:
+        began = clock_ns()
+        if self._spin_now:
+            before = len(ready)
+            count = self._epoll.spin(self._spin_now if timeout_ns < 0 else min(timeout_ns, self._spin_now))
+            if count:
+                return count
+            self._spin_now >>= 1
+            if self._spin_now < SPIN_LEAST:
+                self._spin_now = 0
+            if len(ready) > before:  # a signal's handler, or another thread
+                timeout_ns = 0
+            elif timeout_ns > 0:
+                timeout_ns = max(0, timeout_ns - (clock_ns() - began))
+        count = self._epoll.wait(timeout_ns)
+        if count and clock_ns() - began < self._spin:  # spinning would have met it
+            self._spin_now = min(self._spin, 2 * self._spin_now + self._spin // 8)
         return count
 
     def _renew(self) -> int:
