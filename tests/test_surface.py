@@ -149,6 +149,7 @@ TREE = {
     "LoopError": ("FateError", "RuntimeError"),
     "LoopClosedError": ("LoopError", None),
     "LoopRunningError": ("LoopError", None),
+    "LoopOptionError": ("LoopError", "ValueError"),
     "WrongThreadError": ("LoopError", None),
     "NoFateError": ("LoopError", None),
     "FuseError": ("FateError", None),

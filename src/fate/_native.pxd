@@ -1,11 +1,12 @@
 cimport cython
 from cpython.ref cimport PyObject
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef extern from "sys/epoll.h" nogil:
     ctypedef union epoll_data_t:
         int fd
+        uint64_t u64
     struct epoll_event:
         uint32_t events
         epoll_data_t data
@@ -221,13 +222,16 @@ cdef class Epoll:
     cdef bint _has_pwait2
     cdef epoll_event _buffer[256]
 
-    cdef int _control(self, int operation, int fd, uint32_t events) except -1
-    cpdef int register(self, int fd, uint32_t events) except -1
-    cpdef int modify(self, int fd, uint32_t events) except -1
+    cdef int _control(self, int operation, int fd, uint32_t events, uint32_t generation) except -1
+    cpdef int register(self, int fd, uint32_t events, uint32_t generation) except -1
+    cpdef int modify(self, int fd, uint32_t events, uint32_t generation) except -1
     cpdef int unregister(self, int fd) except -1
     cpdef int wait(self, int64_t timeout_ns) except -1
+    cpdef int spin(self, int64_t ns) except -1
     cdef inline int fd(self, int index) noexcept:
-        return self._buffer[index].data.fd
+        return <int>(self._buffer[index].data.u64 & 0xffffffff)
+    cdef inline uint32_t generation(self, int index) noexcept:
+        return <uint32_t>(self._buffer[index].data.u64 >> 32)
     cdef inline uint32_t events(self, int index) noexcept:
         return self._buffer[index].events
     cpdef close(self)

@@ -7,6 +7,7 @@ step of a generator), where the running code is, and epoll. Nothing else lives h
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 from collections.abc import Callable, Mapping
@@ -238,7 +239,12 @@ class Notes:
 
 
 class Epoll:
-    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read."""
+    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read.
+
+    Python's epoll has no place for a generation: it is always told as 0.
+    """
+
+    tells_generations = False
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
@@ -247,11 +253,11 @@ class Epoll:
     def fileno(self) -> int:
         return self._epoll.fileno()
 
-    def register(self, fd: int, events: int) -> int:
+    def register(self, fd: int, events: int, generation: int) -> int:
         self._epoll.register(fd, events)
         return 0
 
-    def modify(self, fd: int, events: int) -> int:
+    def modify(self, fd: int, events: int, generation: int) -> int:
         self._epoll.modify(fd, events)
         return 0
 
@@ -264,8 +270,18 @@ class Epoll:
         self._buffer = self._epoll.poll(timeout_ns / 1e9 if timeout_ns >= 0 else -1, 256)
         return len(self._buffer)
 
+    def spin(self, ns: int) -> int:
+        """As `wait`, not sleeping but looking again and again."""
+        end = clock_ns() + ns
+        while not self.wait(0) and clock_ns() < end:
+            os.sched_yield()
+        return len(self._buffer)
+
     def fd(self, index: int) -> int:
         return self._buffer[index][0]
+
+    def generation(self, index: int) -> int:
+        return 0
 
     def events(self, index: int) -> int:
         return self._buffer[index][1]

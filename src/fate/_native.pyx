@@ -20,6 +20,7 @@ from posix.unistd cimport close as close_fd
 cdef extern from * nogil:
     """
     #include <time.h>
+    #include <sched.h>
     #include <unistd.h>
     #include <sys/epoll.h>
     #include <sys/syscall.h>
@@ -44,6 +45,16 @@ cdef extern from * nogil:
     static inline int fate_epoll_pwait2(int fd, struct epoll_event *buffer, int size, int64_t ns) {
         struct fate_timespec timeout = { ns / 1000000000LL, ns % 1000000000LL };
         return (int)syscall(SYS_epoll_pwait2, fd, buffer, size, &timeout, NULL, (size_t)0);
+    }
+
+    /* Looks again and again for `ns` nanoseconds, letting others have the processor in between. */
+    static int fate_epoll_spin(int fd, struct epoll_event *buffer, int size, int64_t ns) {
+        int64_t end = fate_clock_ns() + ns;
+        for (;;) {
+            int count = epoll_wait(fd, buffer, size, 0);
+            if (count != 0 || fate_clock_ns() >= end) return count;
+            sched_yield();
+        }
     }
 
     /* A method that `cls` inherits, as if it were its own: Python calls that without asking for the class's bases. */
@@ -237,6 +248,7 @@ cdef extern from * nogil:
     """
     int64_t fate_clock_ns()
     int fate_epoll_pwait2(int fd, epoll_event *buffer, int size, int64_t ns)
+    int fate_epoll_spin(int fd, epoll_event *buffer, int size, int64_t ns)
 
 cdef extern from *:
     object fate_own(type cls, object method)
@@ -498,7 +510,12 @@ cdef class Notes:
 
 
 cdef class Epoll:
-    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read."""
+    """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read.
+
+    The generation that a descriptor was registered with comes back with its events, where `tells_generations`.
+    """
+
+    tells_generations = True
 
     def __cinit__(self):
         self._has_pwait2 = True
@@ -513,24 +530,24 @@ cdef class Epoll:
     def fileno(self):
         return self._fd
 
-    cdef int _control(self, int operation, int fd, uint32_t events) except -1:
+    cdef int _control(self, int operation, int fd, uint32_t events, uint32_t generation) except -1:
         cdef epoll_event event
         if self._fd < 0:
             raise ValueError("I/O operation on closed epoll object")
         event.events = events
-        event.data.fd = fd
+        event.data.u64 = (<uint64_t>generation << 32) | <uint32_t>fd
         if epoll_ctl(self._fd, operation, fd, &event) < 0:
             PyErr_SetFromErrno(OSError)
         return 0
 
-    cpdef int register(self, int fd, uint32_t events) except -1:
-        return self._control(EPOLL_CTL_ADD, fd, events)
+    cpdef int register(self, int fd, uint32_t events, uint32_t generation) except -1:
+        return self._control(EPOLL_CTL_ADD, fd, events, generation)
 
-    cpdef int modify(self, int fd, uint32_t events) except -1:
-        return self._control(EPOLL_CTL_MOD, fd, events)
+    cpdef int modify(self, int fd, uint32_t events, uint32_t generation) except -1:
+        return self._control(EPOLL_CTL_MOD, fd, events, generation)
 
     cpdef int unregister(self, int fd) except -1:
-        return self._control(EPOLL_CTL_DEL, fd, 0)
+        return self._control(EPOLL_CTL_DEL, fd, 0, 0)
 
     cpdef int wait(self, int64_t timeout_ns) except -1:
         """Wait for events: 0 polls and keeps the GIL, negative waits for ever. Returns how many came.
@@ -556,6 +573,20 @@ cdef class Epoll:
                     if not self._has_pwait2:
                         ms = (timeout_ns + 999999) // 1000000
                         count = epoll_wait(self._fd, self._buffer, 256, <int>min(ms, 2000000000))
+        if count < 0:
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            count = 0
+        PyErr_CheckSignals()
+        return count
+
+    cpdef int spin(self, int64_t ns) except -1:
+        """As `wait`, not sleeping but looking again and again, without the GIL."""
+        cdef int count
+        if self._fd < 0:
+            raise ValueError("I/O operation on closed epoll object")
+        with nogil:
+            count = fate_epoll_spin(self._fd, self._buffer, 256, ns)
         if count < 0:
             if errno != EINTR:
                 PyErr_SetFromErrno(OSError)

@@ -4,6 +4,7 @@
     ├── LoopError (RuntimeError)          the loop was asked for something it cannot do now
     │   ├── LoopClosedError               it has been closed
     │   ├── LoopRunningError              it runs already, or another loop runs in this thread
+    │   ├── LoopOptionError (ValueError)  it cannot be made so
     │   ├── WrongThreadError              it belongs to another thread
     │   └── NoFateError                   a tool was called where no Fate runs
     ├── FuseError                         a fuse was used wrongly
@@ -61,6 +62,10 @@ class LoopClosedError(LoopError):
 
 class LoopRunningError(LoopError):
     """The loop runs already, or another loop runs in this thread: await instead of running a second time."""
+
+
+class LoopOptionError(LoopError, ValueError):
+    """A loop cannot be made with such an option."""
 
 
 class WrongThreadError(LoopError):

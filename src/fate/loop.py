@@ -29,8 +29,19 @@ from fate.core.engine import Engine, Instrument
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
 from fate.core.record import Recorder
-from fate.errors import FuseTimeError, LoopClosedError, LoopRunningError, WrongThreadError, source_error
+from fate.errors import (
+    FuseTimeError,
+    LoopClosedError,
+    LoopOptionError,
+    LoopRunningError,
+    WrongThreadError,
+    source_error,
+)
+from fate.net.children import ChildCalls
+from fate.net.datagram import SERVED, DatagramTransport
+from fate.net.names import NameCalls
 from fate.net.poll import EpollPoll, SelectorPoll
+from fate.net.sockets import SOCKET, SocketCalls
 
 if TYPE_CHECKING:
     from fate.net.packet import Match, PacketFuse
@@ -94,12 +105,16 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Engine, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
         `selectors.DefaultSelector` elsewhere.
-    Raises OutOfDescriptorsError when the process has no file descriptors left for it.
+    spin: before the loop sleeps it looks for events again and again for up to so many seconds, 1 at most; for less
+        while that does not pay. 50e-6 spares most of the time of waking up for answers that come soon, and costs a
+        processor that would be idle. 0, the default: it sleeps at once. Only epoll spins.
+    Raises LoopOptionError for a `spin` that makes no sense, OutOfDescriptorsError when the process has no file
+    descriptors left for it.
     """
 
     slow_callback_duration: float
@@ -115,7 +130,9 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         _asyncgen_finalizer_hook: Callable[[Any], None]
         _write_to_self: Callable[[], None]
 
-    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+    def __init__(self, selector: selectors.BaseSelector | None = None, *, spin: float = 0.0) -> None:
+        self._closed = True
+        spin_ns = _nanoseconds_to_spin(spin)
         self._endings: deque[Callable[[], object]] = deque()
         self._telling = False
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
@@ -123,15 +140,15 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         self._sources: dict[tuple[str, int], sources.Shared] = {}
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
+        self._children: dict[int, int] = {}
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
-        self._closed = True
         poll: EpollPoll | SelectorPoll | None = None
         try:
             if selector is not None:
                 poll = SelectorPoll(selector)
             elif hasattr(select, "epoll"):
-                poll = EpollPoll()
+                poll = EpollPoll(spin_ns)
             else:
                 poll = SelectorPoll(selectors.DefaultSelector())
             Engine.__init__(self, poll, self._virtual_clock())
@@ -280,6 +297,15 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
     ) -> Stream:
         return Stream(self, sock, protocol, waiter, extra, server)
 
+    def _make_datagram_transport(
+        self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
+    ) -> Any:
+        if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
+            return DatagramTransport(self, sock, protocol, address, waiter, extra)
+        return asyncio.SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
+            self, sock, protocol, address, waiter, extra
+        )
+
     # -- running --------------------------------------------------------------------------------------------------
 
     def run_forever(self) -> None:
@@ -332,7 +358,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         if not self._closed and not self.is_running():
             for fuse in list(self._fuses):
                 fuse.cancel()
-        asyncio.SelectorEventLoop.close(self)
+        super().close()
         self._forget_all()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
@@ -440,6 +466,14 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
             self.stop()
         else:
             self.call_soon_threadsafe(self.stop)
+
+
+def _nanoseconds_to_spin(spin: Any) -> int:
+    if isinstance(spin, bool) or not isinstance(spin, (int, float)):
+        raise LoopOptionError(f"spin is a number of seconds, not {spin!r}")
+    if not 0 <= spin <= 1:  # nor is NaN
+        raise LoopOptionError(f"spin is from 0 to 1 seconds, not {spin!r}; 50e-6 is a good one")
+    return int(spin * 1e9)
 
 
 def _fileno(fd: Any) -> int:

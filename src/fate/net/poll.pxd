@@ -2,10 +2,11 @@ from libc.stdint cimport int64_t, uint32_t
 
 cimport cython
 
-from fate._native cimport Epoll
+from fate._native cimport Epoll, clock_ns
 from fate.core.engine cimport Poll
 from fate.core.handle cimport Handle
 
+cdef int64_t SPIN_LEAST
 cdef uint32_t EPOLLIN
 cdef uint32_t EPOLLOUT
 
@@ -14,6 +15,9 @@ cdef class Watch:
     cdef readonly int fd
     cdef public uint32_t mask
     cdef public uint32_t events
+    cdef public uint32_t generation
+    cdef public bint doubtful
+    cdef public object owner
     cdef public Handle reader
     cdef public Handle writer
 
@@ -21,13 +25,33 @@ cdef class Watch:
 cdef class EpollPoll(Poll):
     cdef Epoll _epoll
     cdef dict _watches
+    cdef uint32_t _generation
+    cdef readonly int64_t _spin
+    cdef readonly int64_t _spin_now
     cdef bint closed
 
-    @cython.locals(count=int, index=int, events=uint32_t, watch=Watch, handle=Handle)
+    @cython.locals(count=int, index=int, events=uint32_t, watch=Watch, handle=Handle, haunted=bint)
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
+
+    @cython.locals(count=int, began=int64_t, before=Py_ssize_t)
+    cdef int _wait_spinning(self, int64_t timeout_ns, list ready) except -1
+
+    @cython.locals(watch=Watch, mask=uint32_t, epoll=Epoll)
+    cdef int _renew(self) except -1
 
     @cython.locals(mask=uint32_t)
     cdef int _update(self, Watch watch) except -1
+
+    @cython.locals(generation=uint32_t)
+    cdef int _register(self, Watch watch, uint32_t mask) except -1
+
+    @cython.locals(watch=Watch, before=Handle)
+    cpdef int wait_to_read(self, object sock, int fd, Handle handle) except -1
+
+    @cython.locals(watch=Watch)
+    cpdef int end_reading(self, int fd, Handle handle, bint keep) except -1
+
+    @cython.locals(watch=Watch)
     cdef Watch _watch(self, int fd)
 
     @cython.locals(watch=Watch)

@@ -8,32 +8,41 @@ Neither reads or writes a byte.
 from __future__ import annotations
 
 import selectors
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fate._native import Epoll
+from fate._native import Epoll, clock_ns
 from fate.core.engine import Poll
 from fate.core.handle import Handle
 
+SPIN_LEAST = 1000  # nanoseconds; less is not worth the while
 EPOLLIN = 0x001
 EPOLLOUT = 0x004
 
 
 class Watch:
-    """One descriptor: the mask that the kernel knows, the handle for each direction, and what came last."""
+    """One descriptor: the mask that the kernel knows, the handle for each direction, and what came last.
 
-    __slots__ = ("events", "fd", "mask", "reader", "writer")
+    A watch may be *kept*: the kernel still knows it, and nobody waits just now (see `EpollPoll.wait_to_read`).
+    """
+
+    __slots__ = ("doubtful", "events", "fd", "generation", "mask", "owner", "reader", "writer")
 
     if TYPE_CHECKING:
         reader: Handle | None
         writer: Handle | None
+        owner: weakref.ref[Any] | None
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.mask = 0
         self.events = 0
+        self.generation = 0
         self.reader = None
         self.writer = None
+        self.owner = None  # the socket that waited last
+        self.doubtful = False  # whether `mask` may be that of a file that was closed meanwhile
 
 
 def watchers(poll: Any, fd: int) -> tuple[Handle | None, Handle | None]:
@@ -47,31 +56,91 @@ def watchers(poll: Any, fd: int) -> tuple[Handle | None, Handle | None]:
 
 
 class EpollPoll(Poll):
-    """Waits by epoll. Descriptors are integers; errors of the kernel come out as OSError."""
+    """Waits by epoll. Descriptors are integers; errors of the kernel come out as OSError.
 
-    def __init__(self) -> None:
+    spin: before it sleeps it looks again and again for up to so many nanoseconds; for fewer or none while that does
+        not pay, and then again when it would have.
+    """
+
+    def __init__(self, spin: int = 0) -> None:
         self._epoll = Epoll()
+        self._spin = spin
+        self._spin_now = spin
         self._watches: dict[int, Watch] = {}
+        self._generation = 0
         self.closed = False
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever); append the handles of what came to `ready`."""
-        count = self._epoll.wait(timeout_ns)
+        if self._spin and timeout_ns != 0:
+            count = self._wait_spinning(timeout_ns, ready)
+        else:
+            count = self._epoll.wait(timeout_ns)
+        haunted = False
         for index in range(count):
             watch = self._watches.get(self._epoll.fd(index))
-            if watch is None:
+            if watch is None or self._epoll.generation(index) != watch.generation:
+                haunted = True
                 continue
             events = watch.events = self._epoll.events(index)
             # An error or a hang-up concerns whoever is there, as in the standard library's selectors.
             handle = watch.reader
-            if handle is not None and events & ~EPOLLOUT:
-                ready.append(handle)
-                if handle is watch.writer:  # one handle for both: once is enough
-                    continue
+            if handle is not None:
+                if events & ~EPOLLOUT:
+                    ready.append(handle)
+                    if handle is watch.writer:  # one handle for both: once is enough
+                        continue
+            elif watch.mask & EPOLLIN and events & ~EPOLLOUT:  # kept, and it would come again and again
+                self._update(watch)
             handle = watch.writer
             if handle is not None and events & ~EPOLLIN:
                 ready.append(handle)
+        if haunted:
+            self._renew()
         return count
+
+    def _wait_spinning(self, timeout_ns: int, ready: list[Handle]) -> int:
+        began = clock_ns()
+        if self._spin_now:
+            before = len(ready)
+            count = self._epoll.spin(self._spin_now if timeout_ns < 0 else min(timeout_ns, self._spin_now))
+            if count:
+                return count
+            self._spin_now >>= 1
+            if self._spin_now < SPIN_LEAST:
+                self._spin_now = 0
+            if len(ready) > before:  # a signal's handler, or another thread
+                timeout_ns = 0
+            elif timeout_ns > 0:
+                timeout_ns = max(0, timeout_ns - (clock_ns() - began))
+        count = self._epoll.wait(timeout_ns)
+        if count and clock_ns() - began < self._spin:  # spinning would have met it
+            self._spin_now = min(self._spin, 2 * self._spin_now + self._spin // 8)
+        return count
+
+    def _renew(self) -> int:
+        """Begin with a new epoll: the old one tells of a file whose descriptor was closed, but not its duplicates.
+
+        Such a file cannot be taken out of an epoll, and would be told of in every turn.
+        """
+        try:
+            epoll = Epoll()
+        except OSError:
+            return 0  # no descriptor left: another time
+        self._epoll.close()
+        self._epoll = epoll
+        for watch in list(self._watches.values()):
+            mask = watch.mask
+            watch.mask = 0
+            watch.doubtful = False
+            try:
+                if watch.reader is None and watch.writer is None:
+                    del self._watches[watch.fd]
+                elif mask:
+                    self._update(watch)
+            except OSError:
+                pass  # it was closed: nothing will come of it
+        return 0
 
     def events(self, fd: int) -> int:
         """What came last for `fd`, as epoll's bits; 0 if it is not watched."""
@@ -85,7 +154,7 @@ class EpollPoll(Poll):
             mask |= EPOLLIN
         if watch.writer is not None:
             mask |= EPOLLOUT
-        if mask == watch.mask:
+        if mask == watch.mask and not watch.doubtful:
             return 0
         if mask == 0:
             del self._watches[watch.fd]
@@ -93,29 +162,75 @@ class EpollPoll(Poll):
                 self._epoll.unregister(watch.fd)
             except OSError:
                 pass  # closed already: the kernel forgot it by itself
-        elif watch.mask == 0:
-            try:
-                self._epoll.register(watch.fd, mask)
-            except FileExistsError:
-                self._epoll.modify(watch.fd, mask)
+        elif watch.mask == 0 or watch.doubtful:
+            self._register(watch, mask)
             self._watches[watch.fd] = watch
         else:
             try:
-                self._epoll.modify(watch.fd, mask)
+                self._epoll.modify(watch.fd, mask, watch.generation)
             except FileNotFoundError:  # closed behind our back, and the number was given to another file
-                self._epoll.register(watch.fd, mask)
+                self._register(watch, mask)
             except OSError:
                 if mask & ~watch.mask:
                     raise
                 # closed behind our back: nothing to take away
         watch.mask = mask
+        watch.doubtful = False
+        return 0
+
+    def _register(self, watch: Watch, mask: int) -> int:
+        if self._epoll.tells_generations:
+            self._generation = (self._generation + 1) & 0xFFFFFFFF
+        generation = self._generation
+        try:
+            self._epoll.register(watch.fd, mask, generation)
+        except FileExistsError:
+            self._epoll.modify(watch.fd, mask, generation)
+        watch.generation = generation
         return 0
 
     def _watch(self, fd: int) -> Watch:
         if self.closed:
             raise ValueError("the poll is closed")
         watch = self._watches.get(fd)
-        return Watch(fd) if watch is None else watch
+        if watch is None:
+            return Watch(fd)
+        if watch.owner is not None:
+            watch.owner = None
+            watch.doubtful = True  # whoever comes now need not be who waited last
+        return watch
+
+    def wait_to_read(self, sock: Any, fd: int, handle: Handle) -> int:
+        """As `add_reader(fd, handle)` for one wait of `sock`, to be ended by `end_reading`.
+
+        The kernel goes on knowing the descriptor between two waits of the same socket, which spares two system calls
+        a wait. That is undone when something comes while nobody waits, and when another waits for that number.
+        """
+        watch = self._watches.get(fd)
+        if watch is not None and watch.owner is not None and watch.owner() is sock and not self.closed:
+            before = watch.reader
+            watch.reader = handle
+            if before is not None:
+                before.cancel()
+            try:
+                self._update(watch)
+            except BaseException:
+                watch.reader = None
+                raise
+            return 0
+        self.add_reader(fd, handle)
+        if self._epoll.tells_generations:  # else a number that is used again could not be told from the one before
+            self._watches[fd].owner = weakref.ref(sock)
+        return 0
+
+    def end_reading(self, fd: int, handle: Handle, keep: bool) -> int:
+        """`handle`, given to `wait_to_read`, waits no longer. keep: its socket is likely to wait again soon."""
+        watch = self._watches.get(fd)
+        if watch is not None and watch.reader is handle:
+            watch.reader = None
+            if not keep or watch.owner is None:
+                self._update(watch)
+        return 0
 
     def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
         """Have `handle` queued whenever `fd` is readable; None: nobody. Returns the one before, not cancelled."""
@@ -180,12 +295,14 @@ class EpollPoll(Poll):
         """
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
         watch = self._watches[fd]
+        if watch.reader is None and watch.writer is None:  # kept
+            raise KeyError(fd)
         mask = (selectors.EVENT_READ if watch.reader else 0) | (selectors.EVENT_WRITE if watch.writer else 0)
         return selectors.SelectorKey(fd, fd, mask, (watch.reader, watch.writer))
 
     def get_map(self) -> Mapping[int, selectors.SelectorKey]:
         """The watched descriptors: fd to key."""
-        return {fd: self.get_key(fd) for fd in self._watches}
+        return {fd: self.get_key(fd) for fd, watch in self._watches.items() if watch.reader or watch.writer}
 
     def close(self) -> None:
         """Give the descriptor of the epoll back. A second call does nothing."""

@@ -1,0 +1,209 @@
+"""Datagrams: the transport that `create_datagram_endpoint` gives, over UDP and Unix sockets.
+
+`DatagramTransport` is asyncio's own transport, so what is rare (buffering, flow control, closing, errors) is the
+standard library's code and keeps its contracts. What is hot is `Datagrams`, compiled: it takes the datagrams that are
+there in one system call, and sends at once what can be sent at once. Descriptors are watched by the loop; the system
+calls are in `_socket_calls`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import weakref
+from asyncio import constants, futures, log
+from asyncio.selector_events import (  # type: ignore[attr-defined]
+    _SelectorDatagramTransport,
+    _SelectorTransport,
+)
+from errno import EAGAIN
+from typing import TYPE_CHECKING, Any
+
+from fate.net._socket_calls import receive_datagrams, send_datagram
+
+SENDS_EMPTY = sys.version_info >= (3, 13)  # before, asyncio left an empty datagram out
+SERVED = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
+
+
+class Datagrams:
+    """The hot half of a datagram transport: receives for its protocol, and sends when nothing is in the way."""
+
+    __slots__ = (
+        "_address", "_batch", "_buffer", "_connected", "_family", "_fd", "_internet", "_next", "_sock", "_transport",
+        "closing", "paused", "protocol",
+    )  # fmt: skip
+
+    if TYPE_CHECKING:
+        _transport: weakref.ref[DatagramTransport]
+
+    def __init__(self, transport: DatagramTransport, sock: socket.socket, connected: bool, address: Any) -> None:
+        self._transport = weakref.ref(transport)  # which refers to this object
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._family = int(sock.family)
+        self._internet = sock.family != socket.AF_UNIX
+        self._connected = connected
+        self._address = address
+        self._buffer = transport._buffer
+        self._batch: list[Any] = []  # data and address of datagrams that came and were not told of yet
+        self._next = 0  # which of them is told of next
+        self.protocol: Any = transport.get_protocol()
+        self.paused = False
+        self.closing = False
+
+    def waiting(self) -> bool:
+        """Whether datagrams were received that nobody was told of."""
+        return self._next < len(self._batch)
+
+    def receive(self, transport: DatagramTransport) -> None:
+        """Tell the protocol of the datagrams that are there: the descriptor is readable.
+
+        transport: who calls keeps it alive for as long as it receives.
+        """
+        batch = self._batch
+        if self.closing or self.paused:
+            return
+        if self._next >= len(batch):
+            if self._next:
+                batch.clear()
+                self._next = 0
+            error = receive_datagrams(self._sock, self._fd, self._internet, batch)
+            if error:
+                if error != EAGAIN:
+                    self.protocol.error_received(OSError(error, os.strerror(error)))
+                return
+        # The protocol may do anything in between: close, pause, set another protocol, turn the loop.
+        while self._next < len(batch):
+            index = self._next
+            self._next = index + 2
+            data = batch[index]
+            address = batch[index + 1]
+            batch[index] = batch[index + 1] = None
+            try:
+                self.protocol.datagram_received(data, address)
+            except BaseException:
+                if self._next < len(batch):
+                    transport._receive_soon()
+                raise
+            if self.closing or self.paused:
+                return
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send the data, to the address if the transport was made without one. Buffers what cannot be sent at once."""
+        if (
+            isinstance(data, (bytes, bytearray, memoryview))
+            and len(data) != 0
+            and not self.closing
+            and len(self._buffer) == 0
+            and (addr is None or self._address is None or addr == self._address)
+        ):
+            if self._connected:
+                addr = None
+            elif addr is None:
+                addr = self._address
+            if self._connected or addr is not None:
+                error = send_datagram(self._sock, self._fd, self._family, data, addr)
+                if error == 0:
+                    return
+                if error > 0:
+                    self.protocol.error_received(OSError(error, os.strerror(error)))
+                    return
+        transport = self._transport()
+        if transport is not None:
+            DatagramTransport.sendto(transport, data, addr)
+
+    def end(self) -> None:
+        """Let go of everything: the connection is lost."""
+        self.protocol = None
+        self._batch = []
+        self._next = 0
+
+
+class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport):  # type: ignore[misc]
+    """asyncio's datagram transport, receiving and sending by `Datagrams`."""
+
+    _hot: Datagrams | None = None
+
+    def __init__(
+        self, loop: Any, sock: socket.socket, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
+    ) -> None:
+        _SelectorTransport.__init__(self, loop, sock, protocol, extra)
+        self._address = address
+        self._buffer_size = 0
+        self._hot = hot = Datagrams(self, sock, bool(self._extra["peername"]), address or None)
+        self.__dict__["sendto"] = hot.sendto  # in place of the method, which would cost a Python call more
+        loop.call_soon(protocol.connection_made, self)
+        # Reading begins when connection_made() has been called, and the waiter wakes after that.
+        loop.call_soon(self._begin_reading)
+        if waiter is not None:
+            loop.call_soon(futures._set_result_unless_cancelled, waiter, None)  # type: ignore[attr-defined]
+
+    def _begin_reading(self) -> None:
+        if self._loop is not None:
+            self._add_reader(self._sock_fd, self._read_ready)
+
+    def _add_reader(self, fd: int, callback: Any) -> None:
+        if self._hot is not None and self.is_reading():
+            self._loop._add_reader(fd, self._hot.receive, self)
+
+    def _receive_soon(self) -> None:
+        """Have the datagrams that are here already told of in the next turn."""
+        if self._loop is not None and self._hot is not None:
+            self._loop.call_soon(self._hot.receive, self)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        _SelectorTransport.set_protocol(self, protocol)
+        if self._hot is not None:
+            self._hot.protocol = protocol
+
+    def pause_reading(self) -> None:
+        _SelectorTransport.pause_reading(self)
+        if self._hot is not None:
+            self._hot.paused = self._paused
+
+    def resume_reading(self) -> None:
+        _SelectorTransport.resume_reading(self)
+        if self._hot is not None:
+            self._hot.paused = self._paused
+            if self._hot.waiting():
+                self._receive_soon()
+
+    def close(self) -> None:
+        if self._hot is not None:
+            self._hot.closing = True
+        _SelectorTransport.close(self)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        if self._hot is not None:
+            self._hot.closing = True
+        _SelectorTransport._force_close(self, exc)
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        try:
+            _SelectorTransport._call_connection_lost(self, exc)
+        finally:
+            if self._hot is not None:
+                self._hot.end()
+                self._hot = None
+
+    def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
+        """Send the data, to the address if the transport was made without one. Buffers what cannot be sent at once.
+
+        After the transport was closed and its connection lost, what is sent is dropped, with a warning after a few.
+        """
+        if self._sock is not None:
+            if SENDS_EMPTY or not isinstance(data, (bytes, bytearray, memoryview)) or len(data):
+                _SelectorDatagramTransport.sendto(self, data, addr)
+            return
+        # asyncio's own would raise an AttributeError here.
+        if self._conn_lost >= constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES:
+            log.logger.warning("socket.send() raised exception.")
+        self._conn_lost += 1
+
+    def _sendto_ready(self) -> None:
+        _SelectorDatagramTransport._sendto_ready(self)
+        if not self._buffer and self._sock is not None:
+            self._buffer_size = 0  # Python 3.13.0 counts a header for each datagram, and forgets to take it off again
+            self._maybe_resume_protocol()
