@@ -18,7 +18,6 @@ import threading
 import warnings
 import weakref
 from asyncio import base_events, coroutines, events, format_helpers, selector_events
-from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +28,7 @@ from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
 from fate.core.record import Recorder
 from fate.errors import FuseTimeError, LoopClosedError, LoopRunningError, WrongThreadError, source_error
+from fate.net.connections import Connections
 from fate.net.poll import EpollPoll, SelectorPoll
 
 if TYPE_CHECKING:
@@ -50,16 +50,6 @@ STDLIB_NAMES = {
     coroutines: ["_is_debug_mode"],
     format_helpers: ["extract_stack", "_format_callback_source"],
 }  # fmt: skip
-
-
-class Stream(_SelectorSocketTransport):  # type: ignore[misc]
-    """The standard library's stream transport, reading less at a time.
-
-    Its own 256 KiB would be allocated by mmap, faulted in and given back by munmap for every message, with glibc's
-    defaults: three times the cost of the message itself.
-    """
-
-    max_size = 64 * 1024
 
 
 class SlowCallbacks:
@@ -93,7 +83,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Engine, Connections, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
@@ -135,6 +125,8 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
                 poll = SelectorPoll(selectors.DefaultSelector())
             Engine.__init__(self, poll, self._virtual_clock())
             asyncio.SelectorEventLoop.__init__(self, poll)  # type: ignore[arg-type]
+            if isinstance(poll, EpollPoll):
+                self._carry_streams()
         except OSError as error:
             self._closed = True
             if poll is not None:
@@ -206,7 +198,10 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
     def _callback_failed(self, handle: Handle, error: BaseException) -> None:
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             raise error
-        callback = format_helpers._format_callback_source(handle._callback, handle._args)
+        if handle._callback is None:
+            callback = repr(handle)  # a transport, which reads when it is readable
+        else:
+            callback = format_helpers._format_callback_source(handle._callback, handle._args)
         context: dict[str, Any] = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
@@ -273,11 +268,6 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
 
     def _run_once(self) -> None:
         self.turn()
-
-    def _make_socket_transport(
-        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
-    ) -> Stream:
-        return Stream(self, sock, protocol, waiter, extra, server)
 
     # -- running --------------------------------------------------------------------------------------------------
 

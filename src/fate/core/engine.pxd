@@ -13,6 +13,7 @@ cdef bint SHARES
 cdef char ONCE
 cdef char SHARING
 cdef char LASTING
+cdef char SOURCE
 cdef short READY
 
 
@@ -33,6 +34,8 @@ cdef class Engine(Owner):
     cdef readonly object _instrument
     cdef object _snapshot
     cdef object _clock
+    cdef Handle _unsettled
+    cdef list _unsettled_too
     cdef bint _asleep
     cdef bint _turning
     cdef int _fast_turns
@@ -47,6 +50,7 @@ cdef class Engine(Owner):
     cdef object _context_of(self, Handle handle)
     cdef int _file_again(self, TimerHandle timer) except -1
     cpdef int prepare(self, Handle handle) except -1
+    cpdef bint prepare_source(self, Handle source) except -1
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)
@@ -65,5 +69,10 @@ cdef class Engine(Owner):
     cdef int _turn(self) except -1
 
     cdef int _run(self, Handle handle) except -1
+    cpdef int settle_later(self, Handle handle) except -1
+
+    @cython.locals(handle=Handle, more=list)
+    cdef int _settle(self, object context) except -1
+    cdef object _run_plainly(self, Handle handle)
 
     cdef object _run_watched(self, Handle handle, object instrument)
