@@ -1,7 +1,7 @@
 """The system calls of the stream transports, as the uncompiled build makes them.
 
-The same names with the same meaning as `_calls.pyx`, which replaces this module when Fate is compiled: they work on bare
-descriptors, never wait, and say by their result when they would have had to.
+The same names with the same meaning as `_calls.pyx`, which replaces this module when Fate is compiled: they work on
+bare descriptors, never wait, and say by their result when they would have had to.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:
 
 
 def accept(listener: Any, fd: int) -> tuple[int, Any] | None:
-    """Take the next connection of a listening socket: its descriptor, non-blocking, and its peer; None if there is none."""
+    """Take the next connection of a listening socket: its descriptor, non-blocking, and its peer; None: none waits."""
     try:
         made, address = listener._accept()
     except (BlockingIOError, InterruptedError):

@@ -1,7 +1,8 @@
 """How a Fate makes connections: its own stream transports where it polls natively, asyncio's elsewhere.
 
-`Connections` overrides what asyncio's selector loop makes transports and accepts connections with. How a name is looked
-up and a socket connected, and what a server is, stays the standard library's. The transports are in `stream`, TLS in `tls`.
+`Connections` overrides what asyncio's selector loop makes transports and accepts connections with. How a name is
+looked up and a socket connected, and what a server is, stays the standard library's. The transports are in `stream`,
+TLS in `tls`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import weakref
 from asyncio import constants, trsock
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fate.net._calls import Table, accept
 from fate.net.stream import Stream
@@ -109,11 +110,11 @@ class Connections:
         server_hostname: str | None = None,
         extra: Any = None,
         server: Any = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
+        ssl_handshake_timeout: Any = None,
+        ssl_shutdown_timeout: Any = None,
     ) -> Any:
         secure = TLSProtocol(
-            self,
+            cast(asyncio.AbstractEventLoop, self),
             protocol,
             sslcontext,
             waiter,
@@ -133,8 +134,8 @@ class Connections:
         *,
         server_side: bool = False,
         server_hostname: str | None = None,
-        ssl_handshake_timeout: float | None = None,
-        ssl_shutdown_timeout: float | None = None,
+        ssl_handshake_timeout: Any = None,
+        ssl_shutdown_timeout: Any = None,
     ) -> Any:
         """Go on with TLS on a connection that has none: give the transport that `protocol` should use from now on.
 
@@ -147,7 +148,7 @@ class Connections:
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
         waiter = self.create_future()
         secure = TLSProtocol(
-            self,
+            cast(asyncio.AbstractEventLoop, self),
             protocol,
             sslcontext,
             waiter,
@@ -173,7 +174,13 @@ class Connections:
     # -- accepting -----------------------------------------------------------------------------------------------
 
     def _accept_connection(
-        self, protocol_factory: Any, sock: Any, sslcontext: Any = None, server: Any = None, backlog: int = 100, *how: Any
+        self,
+        protocol_factory: Any,
+        sock: Any,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        *how: Any,
     ) -> None:
         """A listening socket is readable: take the connections that wait there, `backlog` at most."""
         if not self._native or not _is_plain(sock):
@@ -249,7 +256,7 @@ def _is_plain(sock: Any) -> bool:
     """Whether `sock` sends and receives as sockets do, not in a way of its own."""
     cls = type(sock)
     return cls is socket.socket or (
-        isinstance(sock, socket.socket)
+        issubclass(cls, socket.socket)
         and cls.recv is socket.socket.recv
         and cls.recv_into is socket.socket.recv_into
         and cls.send is socket.socket.send

@@ -17,7 +17,6 @@ from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, cast
 
 from fate._native import compiled, copy_of
-from fate.core.engine import Engine
 from fate.core.handle import Handle
 from fate.net._calls import (
     enter,
@@ -51,10 +50,13 @@ class Stream(Handle):
     """
 
     _start_tls_compatible = True
-    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE  # type: ignore[attr-defined]
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
 
     if TYPE_CHECKING:
-        _engine: Any  # the loop; None when the connection is lost
+        _engine: Any  # the loop; None when the connection is lost, as is the protocol
+        _protocol: Any
+        _first: Any  # bytes, or None: what is to be sent first, from _offset on
+        _rest: Any  # a list of bytes that follow, or None
 
     def __init__(
         self,
@@ -86,7 +88,7 @@ class Stream(Handle):
         self._name = None
         self._server = None
         self._first = None
-        self._rest: list[bytes] | None = None
+        self._rest = None
         self._offset = 0
         self._size = 0
         self._high_water = 64 * 1024
@@ -124,8 +126,8 @@ class Stream(Handle):
         if waiter is not None:
             loop.call_soon(_resolve, waiter)
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return CONTRACT
 
     def __repr__(self) -> str:
@@ -142,7 +144,7 @@ class Stream(Handle):
 
     def __del__(self) -> None:
         if not self._lost and self._socket is not None:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
             if self._engine is not None:
                 self._engine._streams.forget(self._sock_fd, self)
             self._socket.close()
@@ -239,7 +241,7 @@ class Stream(Handle):
         except BaseException as error:
             self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
             return 0
-        if self._conn_lost or self._lost:  # get_buffer has aborted
+        if self._lost:  # get_buffer has turned the loop itself
             return 0
         try:
             count = receive_into(self._sock_fd, buffer)
@@ -623,6 +625,9 @@ class Stream(Handle):
         return self._give_up(error, context)
 
     def _call_connection_lost(self, exc: Any) -> None:
+        if self._lost:
+            return
+        self._conn_lost += 1
         try:
             self._protocol.connection_lost(exc)
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncio import sslproto
 
 
-class TLSProtocol(sslproto.SSLProtocol):  # type: ignore[name-defined,misc]
+class TLSProtocol(sslproto.SSLProtocol):
     """asyncio's SSLProtocol; what it reads at a time is one record."""
 
     max_size = 16 * 1024
