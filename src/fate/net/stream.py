@@ -143,10 +143,13 @@ class Stream(Handle):
         return f"<{' '.join(parts)}>"
 
     def __del__(self) -> None:
-        if not self._lost and self._socket is not None:
+        if self._lost or self._socket is None:
+            return
+        if self._engine is not None:
+            self._engine._streams.forget(self._sock_fd, self)
+        try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
-            if self._engine is not None:
-                self._engine._streams.forget(self._sock_fd, self)
+        finally:
             self._socket.close()
             if self._server is not None and ATTACH_NAMES_IT:
                 self._server._detach(self)
