@@ -1,1 +1,1 @@
-"""Bytes in and out: readiness (`poll`), streams (`stream`, `connections`, `tls`), and packets (`packet`, `receiver`)."""
+"""Bytes in and out: readiness (`poll`), streams (`stream`, `connections`, `tls`), packets (`packet`, `receiver`)."""
