@@ -655,7 +655,7 @@ class Stream(Handle):
 
     def set_protocol(self, protocol: Any) -> None:
         """Have `protocol` called from now on."""
-        self._buffered = isinstance(protocol, BUFFERED)
+        self._buffered = isinstance(protocol, BUFFERED) and not getattr(protocol, "_takes_bytes", False)
         self._protocol = protocol
 
     def get_protocol(self) -> Any:
