@@ -3,7 +3,7 @@
 # Here: the monotonic clock in nanoseconds, calls whose exceptions come back as objects (inside a context, of a
 # callback, one step of a generator), where the running code is, and epoll with nanosecond timeouts.
 # The same names, with the same meaning, stand in `_native.py` for the uncompiled build.
-# This is the only file in the Cython dialect; every other compiled module is a `.py` with a `.pxd`.
+# This and `net/_calls.pyx` are in the Cython dialect; every other compiled module is a `.py` with a `.pxd`.
 
 from contextvars import ContextVar
 

@@ -18,7 +18,6 @@ import threading
 import warnings
 import weakref
 from asyncio import base_events, coroutines, events, format_helpers, selector_events
-from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +37,7 @@ from fate.errors import (
     source_error,
 )
 from fate.net.children import ChildCalls
+from fate.net.connections import Connections
 from fate.net.datagram import SERVED, DatagramTransport
 from fate.net.names import NameCalls
 from fate.net.poll import EpollPoll, SelectorPoll
@@ -62,16 +62,6 @@ STDLIB_NAMES = {
     coroutines: ["_is_debug_mode"],
     format_helpers: ["extract_stack", "_format_callback_source"],
 }  # fmt: skip
-
-
-class Stream(_SelectorSocketTransport):  # type: ignore[misc]
-    """The standard library's stream transport, reading less at a time.
-
-    Its own 256 KiB would be allocated by mmap, faulted in and given back by munmap for every message, with glibc's
-    defaults: three times the cost of the message itself.
-    """
-
-    max_size = 64 * 1024
 
 
 class SlowCallbacks:
@@ -105,7 +95,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Engine, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Engine, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
@@ -153,6 +143,8 @@ class Fate(Engine, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  #
                 poll = SelectorPoll(selectors.DefaultSelector())
             Engine.__init__(self, poll, self._virtual_clock())
             asyncio.SelectorEventLoop.__init__(self, poll)  # type: ignore[arg-type]
+            if isinstance(poll, EpollPoll):
+                self._carry_streams()
         except OSError as error:
             self._closed = True
             if poll is not None:
@@ -224,7 +216,10 @@ class Fate(Engine, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  #
     def _callback_failed(self, handle: Handle, error: BaseException) -> None:
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             raise error
-        callback = format_helpers._format_callback_source(handle._callback, handle._args)
+        if handle._callback is None:
+            callback = repr(handle)  # a transport, which reads when it is readable
+        else:
+            callback = format_helpers._format_callback_source(handle._callback, handle._args)
         context: dict[str, Any] = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
@@ -291,11 +286,6 @@ class Fate(Engine, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  #
 
     def _run_once(self) -> None:
         self.turn()
-
-    def _make_socket_transport(
-        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
-    ) -> Stream:
-        return Stream(self, sock, protocol, waiter, extra, server)
 
     def _make_datagram_transport(
         self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None

@@ -19,6 +19,7 @@ cdef Freelist HANDLES
 cdef char ONCE
 cdef char SHARING
 cdef char LASTING
+cdef char SOURCE
 cdef short READY
 
 
@@ -39,6 +40,8 @@ cdef class Engine(Owner):
     cdef readonly object _instrument
     cdef SharedContext _shared
     cdef object _clock
+    cdef Handle _unsettled
+    cdef list _unsettled_too
     cdef bint _asleep
     cdef bint _turning
     cdef int _fast_turns
@@ -54,6 +57,7 @@ cdef class Engine(Owner):
     cdef object _own_context(self, Handle handle)
     cdef int _file_again(self, TimerHandle timer) except -1
     cpdef int prepare(self, Handle handle) except -1
+    cpdef bint prepare_source(self, Handle source) except -1
     cdef double _now(self) except? -1.0
 
     @cython.locals(handle=Handle)
@@ -93,6 +97,8 @@ cdef class Engine(Owner):
         )
         cdef object taken
         if left == NULL:
+            if self._unsettled is not None:
+                self._settle(None)
             return None
         taken = <object>left
         Py_DECREF(taken)
@@ -116,5 +122,10 @@ cdef class Engine(Owner):
     cdef int _fail(self, Handle handle, object error, SharedContext shared) except -1
 
     cdef int _run(self, Handle handle) except -1
+    cpdef int settle_later(self, Handle handle) except -1
+
+    @cython.locals(handle=Handle, more=list)
+    cdef int _settle(self, object context) except -1
+    cdef object _run_plainly(self, Handle handle)
 
     cdef object _run_watched(self, Handle handle, object instrument)

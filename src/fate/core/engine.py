@@ -30,6 +30,7 @@ COMPACT = 1024  # forget the consumed part of the queue when it is so long
 ONCE = 0  # it runs once, in a context of its own
 SHARING = 1  # it runs once, in a copy of a context that nobody ever runs in, which it shares with others
 LASTING = 2  # it is run again and again: a descriptor's reader or writer
+SOURCE = 3  # as LASTING, and it does its own work: it is fired, not called
 
 
 class Instrument(Protocol):
@@ -80,6 +81,8 @@ class Engine(Owner):
         """
         self._poll = poll
         self._clock = clock
+        self._unsettled: Handle | None = None  # who waits for the present callback to return; one mostly
+        self._unsettled_too: list[Handle] | None = None
         self._queue: list[Any] = []  # append is atomic: other threads push here too
         self._head = 0  # the queue before this index has been consumed
         self._timers = Timers(self._now())
@@ -200,6 +203,16 @@ class Engine(Owner):
         handle.cause = self._current_id
         return 0
 
+    def prepare_source(self, source: Handle) -> bool:
+        """As `prepare`, for a handle that will be fired again and again. Returns whether its context is its own.
+
+        If not, it must replace it by a copy before it runs in it.
+        """
+        self.prepare(source)
+        owns = source._kind == ONCE
+        source._kind = SOURCE
+        return owns
+
     def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
         """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again."""
         handle = Handle.__new__(Handle)
@@ -311,7 +324,7 @@ class Engine(Owner):
         self._polled_at = now
         for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
             handle = queue[index]
-            if handle._kind == LASTING:  # else another thread pushed it meanwhile
+            if handle._kind >= LASTING:  # else another thread pushed it meanwhile
                 self._last_id += 1
                 handle.id = self._last_id
                 handle.cause = 0
@@ -381,6 +394,8 @@ class Engine(Owner):
                     self._current_id = handle.id
                     if self._instrument is not None:
                         error = self._run_watched(handle, self._instrument)
+                    elif handle._kind == SOURCE:
+                        error = handle._fire()
                     elif not fast:
                         try:
                             handle._snapshot.run(handle._callback, *handle._args)
@@ -393,9 +408,13 @@ class Engine(Owner):
                     if error is not None:
                         self._fail(handle, error, shared)
                         error = None
-                    elif handle._kind != LASTING:
+                    if self._unsettled is not None:
+                        self._settle(None if handle._kind == SHARING else handle._snapshot)
+                    if handle._kind < LASTING:
                         handle._loop = handle._callback = handle._args = handle._snapshot = None
         finally:
+            if self._unsettled is not None:
+                self._settle(None)
             shared.leave()
             self._shared = outer
         handle = None  # keep nothing of it alive until the next turn ends
@@ -410,10 +429,12 @@ class Engine(Owner):
     def _fail(self, handle: Handle, error: BaseException, shared: SharedContext) -> int:
         """`handle` has run and raised `error`."""
         try:
+            if self._unsettled is not None:
+                self._settle(None if handle._kind == SHARING else handle._snapshot)
             shared.leave()
             self._callback_failed(handle, error)
         finally:
-            if handle._kind != LASTING:
+            if handle._kind < LASTING:
                 handle._empty()
         return 0
 
@@ -421,14 +442,43 @@ class Engine(Owner):
         self._current_id = handle.id
         try:
             if self._instrument is None:
-                error = run_in_context(self._own_context(handle), handle._callback, handle._args)
+                error = self._run_plainly(handle)
             else:
                 error = self._run_watched(handle, self._instrument)
             if error is not None:
                 self._callback_failed(handle, error)
         finally:
-            if handle._kind != LASTING:
+            if self._unsettled is not None:
+                self._settle(handle._snapshot)
+            if handle._kind < LASTING:
                 handle._empty()
+        return 0
+
+    def _run_plainly(self, handle: Handle) -> BaseException | None:
+        if handle._kind == SOURCE:
+            return handle._fire()
+        return run_in_context(self._own_context(handle), handle._callback, handle._args)
+
+    def settle_later(self, handle: Handle) -> int:
+        """Have `handle._settle` called once, when the handle that runs now has returned."""
+        if self._unsettled is None:
+            self._unsettled = handle
+        elif self._unsettled_too is None:
+            self._unsettled_too = [handle]
+        else:
+            self._unsettled_too.append(handle)
+        return 0
+
+    def _settle(self, context: Context | None) -> int:
+        """The callback that ran in `context`, None: in the present one, has returned."""
+        handle = self._unsettled
+        more = self._unsettled_too
+        self._unsettled = self._unsettled_too = None
+        if handle is not None:
+            handle._settle(context)
+        if more is not None:
+            for handle in more:
+                handle._settle(context)
         return 0
 
     def _run_watched(self, handle: Handle, instrument: Instrument) -> BaseException | None:
@@ -437,7 +487,7 @@ class Engine(Owner):
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error: BaseException | None = run_in_context(self._own_context(handle), handle._callback, handle._args)
+        error = self._run_plainly(handle)
         if self._instrument is instrument:
             try:
                 instrument.after(handle)

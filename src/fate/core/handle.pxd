@@ -31,6 +31,8 @@ cdef class Handle:
     cdef public short _slot
     cdef public int _index
     cdef int _empty(self) except -1
+    cdef object _fire(self)
+    cdef int _settle(self, object context) except -1
 
 
 cdef class TimerHandle(Handle):

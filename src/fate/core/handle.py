@@ -85,6 +85,14 @@ class Handle:
         self._snapshot = None
         return 0
 
+    def _fire(self) -> BaseException | None:
+        """What a handle does that has no callback: one that is a descriptor's reader. What it raises is returned."""
+        raise NotImplementedError
+
+    def _settle(self, context: Context | None) -> int:
+        """Do what had to wait until the callback that asked for it had returned; that ran in `context`."""
+        raise NotImplementedError
+
     def cancelled(self) -> bool:
         """Whether `cancel` was called."""
         return self._cancelled != 0  # a char when compiled

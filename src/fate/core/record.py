@@ -46,7 +46,8 @@ class Recorder:
 
     def before(self, handle: Handle) -> None:
         """Note what is about to run."""
-        self._running.append((handle.id, handle.cause, clock_ns(), handle._callback))
+        what = handle if handle._callback is None else handle._callback  # what has none does its own work
+        self._running.append((handle.id, handle.cause, clock_ns(), what))
 
     def after(self, handle: Handle) -> None:
         """Keep it."""

@@ -1,4 +1,1 @@
-"""Bytes in and out: waiting for descriptors (`poll`) and for packets (`packet`).
-
-Streams and datagrams are the standard library's transports for now, carried by `poll`.
-"""
+"""Bytes in and out: readiness (`poll`), streams (`stream`, `connections`, `tls`), packets (`packet`, `receiver`)."""

@@ -1,0 +1,24 @@
+from cpython.ref cimport PyObject
+
+
+cpdef int enter(object context) except -1
+cpdef int leave(object context) except -1
+cpdef object receive(int fd, Py_ssize_t room)
+cpdef Py_ssize_t receive_into(int fd, object buffer) except -2
+cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except -2
+cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except -2
+cpdef object accept(object listener, int fd)
+cpdef object peer_of(object sock, int fd)
+cpdef object name_of(object sock, int fd)
+cpdef object unpack(object packed)
+cpdef int no_delay(object sock, int fd) except -1
+
+
+cdef class Table:
+    cdef PyObject **_users
+    cdef int _size
+
+    cpdef int put(self, int fd, object user) except -1
+    cpdef int forget(self, int fd, object user) except -1
+    cpdef object get(self, int fd)
+    cpdef list descriptors(self)

@@ -1,0 +1,135 @@
+"""The system calls of the stream transports, as the uncompiled build makes them.
+
+The same names with the same meaning as `_calls.pyx`, which replaces this module when Fate is compiled: they work on
+bare descriptors, never wait, and say by their result when they would have had to.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import weakref
+from contextvars import Context
+from typing import Any
+
+__all__ = [
+    "Table",
+    "accept",
+    "enter",
+    "leave",
+    "name_of",
+    "no_delay",
+    "peer_of",
+    "receive",
+    "receive_into",
+    "send",
+    "send_pieces",
+    "unpack",
+]
+
+PIECES = 64  # what one call sends at most
+
+
+def enter(context: Context) -> int:
+    """Enter `context`: only compiled code can."""
+    raise NotImplementedError
+
+
+def leave(context: Context) -> int:
+    """Leave `context`: only compiled code can."""
+    raise NotImplementedError
+
+
+def receive(fd: int, room: int) -> bytes | None:
+    """Read up to `room` bytes: b"" at the end of the stream, None if nothing has come."""
+    try:
+        return os.read(fd, room)
+    except (BlockingIOError, InterruptedError):
+        return None
+
+
+def receive_into(fd: int, buffer: Any) -> int:
+    """Read into `buffer`: how many bytes, 0 at the end of the stream, -1 if nothing has come."""
+    try:
+        return os.readv(fd, [buffer])
+    except (BlockingIOError, InterruptedError):
+        return -1
+
+
+def send(fd: int, data: Any, offset: int) -> int:
+    """Send what is in `data` from `offset` on: how many bytes were taken, -1 if there is no room for any."""
+    try:
+        return os.write(fd, memoryview(data).cast("B")[offset:] if offset else data)
+    except (BlockingIOError, InterruptedError):
+        return -1
+
+
+def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:
+    """As `send`, of `first` from `offset` on and then of the bytes in `rest`, in one call."""
+    try:
+        return os.writev(fd, [memoryview(first)[offset:], *rest[: PIECES - 1]])
+    except (BlockingIOError, InterruptedError):
+        return -1
+
+
+def accept(listener: Any, fd: int) -> tuple[int, Any] | None:
+    """Take the next connection of a listening socket: its descriptor, non-blocking, and its peer; None: none waits."""
+    try:
+        made, address = listener._accept()
+    except (BlockingIOError, InterruptedError):
+        return None
+    os.set_blocking(made, False)
+    return made, address
+
+
+def peer_of(sock: Any, fd: int) -> Any:
+    """The address of the other side; None if there is none."""
+    try:
+        return sock.getpeername()
+    except OSError:
+        return None
+
+
+def name_of(sock: Any, fd: int) -> Any:
+    """The socket's own address; None if there is none."""
+    try:
+        return sock.getsockname()
+    except OSError:
+        return None
+
+
+def unpack(packed: Any) -> Any:
+    """An address as the socket module has it, from what `accept`, `peer_of` and `name_of` give."""
+    return packed
+
+
+def no_delay(sock: Any, fd: int) -> int:
+    """Send small writes at once (TCP_NODELAY)."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return 0
+
+
+class Table:
+    """Which transport uses which descriptor. It keeps none alive."""
+
+    def __init__(self) -> None:
+        self._users: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+    def put(self, fd: int, user: Any) -> int:
+        """`user` uses `fd` from now on."""
+        self._users[fd] = user
+        return 0
+
+    def forget(self, fd: int, user: Any) -> int:
+        """`user` no longer uses `fd`; another one that does stays."""
+        if self._users.get(fd) is user:
+            del self._users[fd]
+        return 0
+
+    def get(self, fd: int) -> Any:
+        """Who uses `fd`; None: nobody."""
+        return self._users.get(fd)
+
+    def descriptors(self) -> list[int]:
+        """The descriptors that are used."""
+        return list(self._users)

@@ -1,0 +1,246 @@
+# The system calls of the stream transports: recv, send, sendmsg and accept4 on bare descriptors, and the two C-API calls
+# that enter and leave a context. Nothing here waits, and the GIL is kept: none of these blocks.
+#
+# The same names with the same meaning stand in `_calls.py` for the uncompiled build. A call that would have to wait
+# says so by its result, since an exception costs more than the call; every other error is an OSError.
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.ref cimport PyObject
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.string cimport memset
+
+from fate.net import addresses
+
+
+cdef extern from * nogil:
+    """
+    #include <netinet/in.h>
+    #include <netinet/tcp.h>
+    #include <sys/socket.h>
+    #include <sys/uio.h>
+    #include <unistd.h>
+
+    #define FATE_SHARED 65536      /* what one read into the shared buffer takes at most */
+    #define FATE_PIECES 64         /* what one sendmsg takes at most */
+    static char fate_shared[FATE_SHARED];
+    """
+    enum:
+        FATE_SHARED
+        FATE_PIECES
+        MSG_DONTWAIT
+        MSG_NOSIGNAL
+        SOCK_CLOEXEC
+        SOCK_NONBLOCK
+        IPPROTO_TCP
+        TCP_NODELAY
+    char *fate_shared
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    struct sockaddr:
+        pass
+    struct sockaddr_storage:
+        pass
+    Py_ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    Py_ssize_t sys_send "send"(int fd, const void *buffer, size_t size, int flags)
+    Py_ssize_t sendmsg(int fd, const msghdr *message, int flags)
+    int accept4(int fd, sockaddr *address, unsigned int *size, int flags)
+    int getpeername(int fd, sockaddr *address, unsigned int *size)
+    int getsockname(int fd, sockaddr *address, unsigned int *size)
+    int setsockopt(int fd, int level, int option, const void *value, unsigned int size)
+
+cdef extern from "Python.h":
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+    int _PyBytes_Resize(PyObject **bytes, Py_ssize_t size) except -1
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *data, Py_ssize_t size) except NULL
+    char *content "PyBytes_AS_STRING"(PyObject *made)
+    void drop "Py_DECREF"(PyObject *made)
+
+
+cdef inline bint not_ready() noexcept:
+    return errno == EAGAIN or errno == EINTR
+
+
+cpdef int enter(object context) except -1:
+    """Enter `context`, for `leave` to leave it again."""
+    return PyContext_Enter(context)
+
+
+cpdef int leave(object context) except -1:
+    """Leave `context`, the last that was entered."""
+    return PyContext_Exit(context)
+
+
+cpdef object receive(int fd, Py_ssize_t room):
+    """Read up to `room` bytes: b"" at the end of the stream, None if nothing has come.
+
+    Up to 64 KiB go through a buffer that all share, so that the bytes are made at the size that came. More goes into
+    bytes of `room` that are shortened.
+    """
+    cdef PyObject *made
+    cdef Py_ssize_t count
+    if room <= FATE_SHARED:
+        count = recv(fd, fate_shared, room, MSG_DONTWAIT)
+        if count >= 0:
+            return PyBytes_FromStringAndSize(fate_shared, count)
+        if not_ready():
+            return None
+        PyErr_SetFromErrno(OSError)
+    made = new_bytes(NULL, room)
+    count = recv(fd, content(made), room, MSG_DONTWAIT)
+    if count < 0:
+        drop(made)
+        if not_ready():
+            return None
+        PyErr_SetFromErrno(OSError)
+    if count != room:
+        _PyBytes_Resize(&made, count)
+    result = <object>made
+    drop(made)
+    return result
+
+
+cpdef Py_ssize_t receive_into(int fd, object buffer) except -2:
+    """Read into `buffer`: how many bytes, 0 at the end of the stream, -1 if nothing has come."""
+    cdef Py_buffer view
+    cdef Py_ssize_t count
+    PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+    count = recv(fd, view.buf, view.len, MSG_DONTWAIT)
+    PyBuffer_Release(&view)
+    if count < 0:
+        if not not_ready():
+            PyErr_SetFromErrno(OSError)
+        return -1
+    return count
+
+
+cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except -2:
+    """Send what is in `data` from `offset` on: how many bytes were taken, -1 if there is no room for any."""
+    cdef Py_buffer view
+    cdef Py_ssize_t count
+    if type(data) is bytes:
+        count = sys_send(fd, PyBytes_AS_STRING(data) + offset, PyBytes_GET_SIZE(data) - offset,
+                         MSG_DONTWAIT | MSG_NOSIGNAL)
+    else:
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        count = sys_send(fd, <char *>view.buf + offset, view.len - offset, MSG_DONTWAIT | MSG_NOSIGNAL)
+        PyBuffer_Release(&view)
+    if count < 0:
+        if not not_ready():
+            PyErr_SetFromErrno(OSError)
+        return -1
+    return count
+
+
+cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except -2:
+    """As `send`, of `first` from `offset` on and then of the bytes in `rest`, in one call."""
+    cdef iovec vector[FATE_PIECES]
+    cdef msghdr message
+    cdef Py_ssize_t count, index, pieces = min(len(rest), FATE_PIECES - 1)
+    vector[0].iov_base = PyBytes_AS_STRING(first) + offset
+    vector[0].iov_len = PyBytes_GET_SIZE(first) - offset
+    for index in range(pieces):
+        piece = <bytes>rest[index]
+        vector[index + 1].iov_base = PyBytes_AS_STRING(piece)
+        vector[index + 1].iov_len = PyBytes_GET_SIZE(piece)
+    memset(&message, 0, sizeof(message))
+    message.msg_iov = vector
+    message.msg_iovlen = pieces + 1
+    count = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+    if count < 0:
+        if not not_ready():
+            PyErr_SetFromErrno(OSError)
+        return -1
+    return count
+
+
+cdef object told(sockaddr_storage *address, unsigned int size):
+    return PyBytes_FromStringAndSize(<char *>address, min(size, sizeof(sockaddr_storage)))
+
+
+cpdef object accept(object listener, int fd):
+    """Take the next connection of a listening socket: its descriptor, non-blocking, and its peer; None if there is none."""
+    cdef sockaddr_storage address
+    cdef unsigned int size = sizeof(address)
+    cdef int made = accept4(fd, <sockaddr *>&address, &size, SOCK_CLOEXEC | SOCK_NONBLOCK)
+    if made < 0:
+        if not not_ready():
+            PyErr_SetFromErrno(OSError)
+        return None
+    return made, told(&address, size)
+
+
+cpdef object peer_of(object sock, int fd):
+    """The address of the other side, packed; None if there is none."""
+    cdef sockaddr_storage address
+    cdef unsigned int size = sizeof(address)
+    return told(&address, size) if getpeername(fd, <sockaddr *>&address, &size) == 0 else None
+
+
+cpdef object name_of(object sock, int fd):
+    """The socket's own address, packed; None if there is none."""
+    cdef sockaddr_storage address
+    cdef unsigned int size = sizeof(address)
+    return told(&address, size) if getsockname(fd, <sockaddr *>&address, &size) == 0 else None
+
+
+cpdef object unpack(object packed):
+    """An address as the socket module has it, from what `accept`, `peer_of` and `name_of` give."""
+    return None if packed is None else addresses.decode(packed)
+
+
+cpdef int no_delay(object sock, int fd) except -1:
+    """Send small writes at once (TCP_NODELAY)."""
+    cdef int on = 1
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
+    return 0
+
+
+cdef class Table:
+    """Which transport uses which descriptor. It keeps none alive: a transport says when it goes."""
+
+    def __cinit__(self):
+        self._size = 0
+        self._users = NULL
+
+    def __dealloc__(self):
+        PyMem_Free(self._users)
+
+    cpdef int put(self, int fd, object user) except -1:
+        """`user` uses `fd` from now on."""
+        cdef int size = self._size
+        cdef PyObject **users
+        if fd >= size:
+            size = max(2 * size, fd + 1, 64)
+            users = <PyObject **>PyMem_Realloc(self._users, size * sizeof(PyObject *))
+            if users == NULL:
+                raise MemoryError
+            memset(users + self._size, 0, (size - self._size) * sizeof(PyObject *))
+            self._users = users
+            self._size = size
+        self._users[fd] = <PyObject *>user
+        return 0
+
+    cpdef int forget(self, int fd, object user) except -1:
+        """`user` no longer uses `fd`; another one that does stays."""
+        if 0 <= fd < self._size and self._users[fd] == <PyObject *>user:
+            self._users[fd] = NULL
+        return 0
+
+    cpdef object get(self, int fd):
+        """Who uses `fd`; None: nobody."""
+        if 0 <= fd < self._size and self._users[fd] != NULL:
+            return <object>self._users[fd]
+        return None
+
+    cpdef list descriptors(self):
+        """The descriptors that are used."""
+        cdef int fd
+        return [fd for fd in range(self._size) if self._users[fd] != NULL]

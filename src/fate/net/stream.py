@@ -1,0 +1,716 @@
+"""Stream transports: TCP and Unix sockets, with asyncio's contract to the letter.
+
+A `Stream` is its own handle: the poll queues it when its socket is readable, and the engine fires it, with no callback
+in between. What is written during one callback of the loop is kept until that callback returns and leaves by one
+system call (a cork); what is more than CORK bytes, or than the high-water mark, does not wait for that. What the kernel
+does not take waits for the socket to be writable, and counts for flow control; so does what is corked.
+
+The system calls are in `_calls`; who makes streams, and accepts them, in `connections`.
+"""
+
+from __future__ import annotations
+
+import socket
+import warnings
+from asyncio import base_events, constants, protocols, selector_events, trsock
+from asyncio.log import logger
+from typing import TYPE_CHECKING, Any, cast
+
+from fate._native import compiled, copy_of
+from fate.core.handle import Handle
+from fate.net._calls import (
+    enter,
+    leave,
+    name_of,
+    no_delay,
+    peer_of,
+    receive,
+    receive_into,
+    send,
+    send_pieces,
+    unpack,
+)
+from fate.net.addresses import FAMILIES
+
+COMPILED = compiled()
+CORK = 64 * 1024  # bytes that may wait for the end of a callback
+SMALL = 64 * 1024  # bytes that a read takes at most, through the buffer that all share
+LARGE = 120 * 1024  # and where much comes; 128 KiB and more would be mapped and unmapped for each read, by glibc
+MUCH = 16 * 1024  # a read of so many bytes makes the next one a large one
+PATIENCE: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+BUFFERED: Any = protocols.BufferedProtocol
+CONTRACT: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+ATTACH_NAMES_IT = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
+
+
+class Stream(Handle):
+    """A connected stream socket's transport. Made by the loop; programs use it as an `asyncio.Transport`.
+
+    `isinstance(stream, asyncio.Transport)` holds, by its `__class__`: a compiled class cannot inherit a Python one.
+    """
+
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
+
+    if TYPE_CHECKING:
+        _engine: Any  # the loop; None when the connection is lost, as is the protocol
+        _protocol: Any
+        _first: Any  # bytes, or None: what is to be sent first, from _offset on
+        _rest: Any  # a list of bytes that follow, or None
+
+    def __init__(
+        self,
+        loop: Any,
+        sock: Any,
+        protocol: Any,
+        waiter: Any = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        peer: Any = None,
+    ) -> None:
+        """
+        loop: a Fate that polls natively.
+        sock: a connected stream socket, non-blocking; it becomes the transport's.
+        waiter: a future to resolve when the protocol's `connection_made` has been called.
+        extra: for `get_extra_info`.
+        server: the `asyncio.Server` that accepted the connection.
+        peer: the peer's address, as `accept` of `_calls` gives it, if it is known.
+        """
+        self._callback = self._args = self._snapshot = None
+        self._cancelled = False
+        self._kind = 0
+        self.id = self.cause = 0
+        self._engine = self._loop = loop
+        self._socket = sock
+        self._sock_fd = sock.fileno()
+        self._info = extra
+        self._told = False  # _info is complete
+        self._name = None
+        self._server = None
+        self._first = None
+        self._rest = None
+        self._offset = 0
+        self._size = 0
+        self._high_water = 64 * 1024
+        self._low_water = 16 * 1024
+        self._want = SMALL
+        self._writer: Handle | None = None
+        self._empty_waiter = None
+        self._conn_lost = 0
+        self._closing = False
+        self._paused = False
+        self._eof = False
+        self._protocol_paused = False
+        self._watched = False
+        self._corked = False
+        self._owns_context = False
+        self._lost = False
+        if peer is None and (extra is None or "peername" not in extra):
+            if sock.family in FAMILIES:
+                peer = peer_of(sock, self._sock_fd)
+            else:
+                self._tell()
+        self._peer = peer
+        self.set_protocol(protocol)
+        if server is not None:
+            if ATTACH_NAMES_IT:
+                server._attach(self)
+            else:
+                server._attach()
+            self._server = server
+        loop._streams.put(self._sock_fd, self)
+        if sock.proto == socket.IPPROTO_TCP:
+            no_delay(sock, self._sock_fd)
+        loop.call_soon(protocol.connection_made, self)
+        loop.call_soon(self._begin)
+        if waiter is not None:
+            loop.call_soon(_resolve, waiter)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return CONTRACT
+
+    def __repr__(self) -> str:
+        parts = ["Stream"]
+        if self._lost:
+            parts.append("closed")
+        elif self._closing:
+            parts.append("closing")
+        parts.append(f"fd={self._sock_fd}")
+        if self._engine is not None and not self._engine._closed:
+            parts.append(f"read={'polling' if self._watched else 'idle'}")
+            parts.append(f"write=<{'idle' if self._writer is None else 'polling'}, bufsize={self._size}>")
+        return f"<{' '.join(parts)}>"
+
+    def __del__(self) -> None:
+        if self._lost or self._socket is None:
+            return
+        if self._engine is not None:
+            self._engine._streams.forget(self._sock_fd, self)
+        try:
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
+        finally:
+            self._socket.close()
+            if self._server is not None and ATTACH_NAMES_IT:
+                self._server._detach(self)
+
+    # -- what a handle does --------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Stop being told of what comes. For the poll; programs `close()` or `pause_reading()`."""
+        self._watched = False
+
+    def _fire(self) -> BaseException | None:
+        """Read, in the context in which reading began. Returns what came out of it, if that stops the loop."""
+        if not self._watched:
+            return None  # that was stopped while this was in the queue
+        if not self._owns_context:
+            self._owns_context = True
+            self._snapshot = copy_of(self._snapshot)
+        error: BaseException | None = None
+        context = self._snapshot
+        try:
+            if COMPILED:
+                enter(context)
+                try:
+                    self._read()
+                finally:
+                    leave(context)
+            else:
+                context.run(self._read)
+        except BaseException as failure:  # the engine decides what becomes of it
+            error = failure
+        return error
+
+    def _settle(self, context: Any) -> int:
+        """The callback that wrote has returned; `context` is the one it ran in."""
+        self._corked = False
+        if self._size and self._writer is None:
+            self._flush(context)
+        return 0
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Start to read, unless the protocol has paused or closed meanwhile."""
+        if not self._closing and not self._paused:
+            self._watch()
+
+    def _watch(self) -> int:
+        engine = self._engine
+        self._owns_context = engine.prepare_source(self)
+        engine._poll.set_reader(self._sock_fd, self)
+        self._watched = True
+        return 0
+
+    def _unwatch(self) -> int:
+        if self._watched:
+            self._watched = False
+            if not self._engine._closed:
+                self._engine._poll.set_reader(self._sock_fd, None)
+        return 0
+
+    def _read(self) -> int:
+        """Take what has come and hand it to the protocol."""
+        data: Any
+        if self._buffered:
+            return self._read_into()
+        try:
+            data = receive(self._sock_fd, self._want)
+        except OSError as error:
+            self._fatal_error(error, "Fatal read error on socket transport")
+            return 0
+        if data is None:
+            return 0
+        count = len(data)
+        if count == 0:
+            return self._read_end()
+        self._want = LARGE if count >= MUCH else SMALL
+        try:
+            self._protocol.data_received(data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # asyncio's rule: the connection ends, the loop goes on
+            self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+        return 0
+
+    def _read_into(self) -> int:
+        try:
+            buffer = self._protocol.get_buffer(-1)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+            return 0
+        if self._lost:  # get_buffer has turned the loop itself
+            return 0
+        try:
+            count = receive_into(self._sock_fd, buffer)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal read error on socket transport")
+            return 0
+        if count < 0:
+            return 0
+        if count == 0:
+            return self._read_end()
+        try:
+            self._protocol.buffer_updated(count)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+        return 0
+
+    def _read_end(self) -> int:
+        if self._engine._debug:
+            logger.debug("%r received EOF", self)
+        try:
+            keep_open = self._protocol.eof_received()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
+            return 0
+        if keep_open:
+            self._unwatch()  # it can still be written to
+        else:
+            self.close()
+        return 0
+
+    def is_reading(self) -> bool:
+        """Whether what comes is handed to the protocol."""
+        return not self._closing and not self._paused
+
+    def pause_reading(self) -> None:
+        """Hand nothing to the protocol until `resume_reading()`."""
+        if self._closing or self._paused:
+            return
+        self._paused = True
+        self._unwatch()
+        if self._engine._debug:
+            logger.debug("%r pauses reading", self)
+
+    def resume_reading(self) -> None:
+        """Go on reading after `pause_reading()`."""
+        if self._closing or not self._paused:
+            return
+        self._paused = False
+        self._watch()
+        if self._engine._debug:
+            logger.debug("%r resumes reading", self)
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def write(self, data: Any) -> None:
+        """Send `data`, bytes-like: now, or when the present callback has returned, or as the peer takes it.
+
+        Raises TypeError for anything else, RuntimeError after `write_eof()` or while a file is being sent.
+        """
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if self._eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._empty_waiter is not None:
+            raise RuntimeError("unable to write; sendfile is in progress")
+        if not data:
+            return
+        if self._conn_lost:
+            self._write_to_nobody()
+            return
+        size = len(data) if type(data) is not memoryview else data.nbytes
+        engine = self._engine
+        if self._writer is None:
+            total = self._size + size
+            if total > CORK or total > self._high_water or engine._current_id == 0:
+                if self._size:
+                    self._keep(data, size)
+                    self._flush(None)
+                else:
+                    self._send(data, size)
+                return
+            if not self._corked:
+                self._corked = True
+                engine.settle_later(self)
+            self._keep(data, size)
+        else:
+            self._keep(data, size)
+            self._maybe_pause_protocol()
+
+    def _write_to_nobody(self) -> int:
+        if self._conn_lost >= PATIENCE:
+            logger.warning("socket.send() raised exception.")
+        self._conn_lost += 1
+        return 0
+
+    def _keep(self, data: Any, size: int) -> int:
+        """Put `data` behind what is to be sent; a copy, if its owner could change it."""
+        piece = data if type(data) is bytes else bytes(data)
+        if self._first is None:
+            self._first = piece
+            self._offset = 0
+        elif self._rest is None:
+            self._rest = [piece]
+        else:
+            self._rest.append(piece)
+        self._size += size
+        return 0
+
+    def _send(self, data: Any, size: int) -> int:
+        """Send `data`, with nothing before it; keep what the kernel does not take."""
+        try:
+            sent = send(self._sock_fd, data, 0)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal write error on socket transport")
+            return 0
+        if sent == size:
+            return 0
+        if sent < 0:
+            sent = 0
+        if type(data) is bytes:
+            self._first = data
+            self._offset = sent
+        else:
+            self._first = bytes(memoryview(data).cast("B")[sent:])
+            self._offset = 0
+        self._size = size - sent
+        self._wait()
+        self._maybe_pause_protocol()
+        return 0
+
+    def _flush(self, context: Any) -> int:
+        """Send what is kept, of which nothing has been tried; wait with what the kernel does not take."""
+        try:
+            self._push_out()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._drop()
+            self._fail(error, "Fatal write error on socket transport", context)
+            return 0
+        if self._size:
+            self._wait()
+            self._maybe_pause_protocol()
+        return 0
+
+    def _push_out(self) -> int:
+        """Send as much of what is kept as the kernel takes."""
+        size = self._size
+        rest = self._rest
+        if rest is None:
+            sent = send(self._sock_fd, self._first, self._offset)
+        else:
+            sent = send_pieces(self._sock_fd, self._first, self._offset, rest)
+        if sent == size:
+            self._first = self._rest = None
+            self._size = 0
+        elif sent > 0:
+            self._size = size - sent
+            if rest is None:
+                self._offset += sent
+            else:
+                self._advance(sent)
+        return 0
+
+    def _advance(self, sent: int) -> int:
+        """Forget the first `sent` bytes of several pieces; some are left."""
+        rest = self._rest
+        place = self._offset + sent
+        index = 0
+        piece = self._first
+        while place >= len(piece):
+            place -= len(piece)
+            piece = rest[index]
+            index += 1
+        self._first = piece
+        self._offset = place
+        self._rest = rest[index:] or None
+        return 0
+
+    def _drop(self) -> int:
+        self._first = self._rest = None
+        self._size = 0
+        if self._writer is not None:
+            self._unwait()
+        return 0
+
+    def _uncork(self) -> int:
+        """Send what is corked now: something follows that must come after it."""
+        if self._size and self._writer is None:
+            self._flush(None)
+        return 0
+
+    def _wait(self) -> int:
+        engine = self._engine
+        self._writer = engine.make_handle(self._write_ready, ())
+        engine._poll.set_writer(self._sock_fd, self._writer)
+        return 0
+
+    def _unwait(self) -> int:
+        writer = self._writer
+        self._writer = None
+        if writer is not None:
+            writer.cancel()
+            if not self._engine._closed:
+                self._engine._poll.set_writer(self._sock_fd, None)
+        return 0
+
+    def _write_ready(self) -> None:
+        if self._conn_lost or self._writer is None:
+            return
+        waiter = self._empty_waiter
+        try:
+            self._push_out()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._drop()
+            self._fatal_error(error, "Fatal write error on socket transport")
+            if waiter is not None:
+                waiter.set_exception(error)
+            return
+        if not self._size:
+            self._unwait()
+        self._maybe_resume_protocol()  # which may write
+        self._uncork()
+        if self._size or self._conn_lost:
+            return
+        waiter = self._empty_waiter
+        if waiter is not None:
+            waiter.set_result(None)
+        if self._closing:
+            self._call_connection_lost(None)
+        elif self._eof:
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def writelines(self, list_of_data: Any) -> None:
+        """Send the bytes-like objects of an iterable, one after the other."""
+        if self._eof:
+            raise RuntimeError("Cannot call writelines() after write_eof()")
+        if self._empty_waiter is not None:
+            raise RuntimeError("unable to writelines; sendfile is in progress")
+        self.write(b"".join(list_of_data))
+
+    def write_eof(self) -> None:
+        """Close the writing side when all is sent; what comes is still read."""
+        self._uncork()
+        if self._closing or self._eof:
+            return
+        self._eof = True
+        if not self._size:
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def can_write_eof(self) -> bool:
+        """It can."""
+        return True
+
+    # -- flow control --------------------------------------------------------------------------------------------
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes wait to be sent, in the cork or for the peer."""
+        return self._size
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """The low-water and the high-water mark, in bytes."""
+        return self._low_water, self._high_water
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set the marks at which the protocol's `pause_writing` and `resume_writing` are called, in bytes.
+
+        Raises ValueError unless high >= low >= 0.
+        """
+        if high is None:
+            high = 64 * 1024 if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._uncork()
+        self._high_water = high
+        self._low_water = low
+        self._maybe_pause_protocol()
+
+    def _maybe_pause_protocol(self) -> None:
+        if self._size <= self._high_water or self._protocol_paused:
+            return
+        self._protocol_paused = True
+        try:
+            self._protocol.pause_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._report("protocol.pause_writing() failed", error)
+
+    def _maybe_resume_protocol(self) -> None:
+        if not self._protocol_paused or self._size > self._low_water:
+            return
+        self._protocol_paused = False
+        try:
+            self._protocol.resume_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._report("protocol.resume_writing() failed", error)
+
+    def _make_empty_waiter(self) -> Any:
+        """For `sendfile`: a future that is done when all that was written is sent."""
+        if self._empty_waiter is not None:
+            raise RuntimeError("Empty waiter is already set")
+        self._uncork()
+        self._empty_waiter = waiter = self._engine.create_future()
+        if not self._size:
+            waiter.set_result(None)
+        return waiter
+
+    def _reset_empty_waiter(self) -> None:
+        self._empty_waiter = None
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or will be."""
+        return bool(self._closing)
+
+    def close(self) -> None:
+        """Close the connection when all that was written is sent. Nothing more is read."""
+        self._uncork()
+        if self._closing:
+            return
+        self._closing = True
+        self._unwatch()
+        if not self._size:
+            self._conn_lost += 1
+            self._engine.call_soon(self._call_connection_lost, None)
+
+    def abort(self) -> None:
+        """Close the connection now: what waits for the peer is lost."""
+        self._force_close(None)
+
+    def _force_close(self, exc: Any) -> None:
+        self._uncork()
+        self._give_up(exc, None)
+
+    def _give_up(self, error: Any, context: Any) -> int:
+        if self._conn_lost:
+            return 0
+        if self._size:
+            self._drop()
+        if not self._closing:
+            self._closing = True
+            self._unwatch()
+        self._conn_lost += 1
+        if context is None:
+            self._engine.call_soon(self._call_connection_lost, error)
+        else:
+            self._engine.call_soon(self._call_connection_lost, error, context=copy_of(context))
+        return 0
+
+    def _report(self, message: str, error: BaseException) -> None:
+        self._engine.call_exception_handler(
+            {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
+        )
+
+    def _fatal_error(self, exc: BaseException, message: str = "Fatal error on transport") -> None:
+        """Report `exc`, unless it is the peer's or the network's, and end the connection."""
+        self._uncork()
+        self._fail(exc, message, None)
+
+    def _fail(self, error: BaseException, message: str, context: Any) -> int:
+        if not isinstance(error, OSError):
+            self._report(message, error)
+        elif self._engine._debug:
+            logger.debug("%r: %s", self, message, exc_info=error)
+        return self._give_up(error, context)
+
+    def _call_connection_lost(self, exc: Any) -> None:
+        if self._lost:
+            return
+        self._conn_lost += 1
+        try:
+            self._protocol.connection_lost(exc)
+        finally:
+            engine = self._engine
+            if not self._told:
+                self._name = name_of(self._socket, self._sock_fd)
+            engine._streams.forget(self._sock_fd, self)
+            self._lost = True
+            self._socket.close()
+            self._protocol = self._engine = self._loop = self._snapshot = None
+            server = self._server
+            if server is not None:
+                self._server = None
+                if ATTACH_NAMES_IT:
+                    server._detach(self)
+                else:
+                    server._detach()
+        if self._empty_waiter is not None:
+            self._empty_waiter.set_exception(ConnectionError("Connection is closed by peer"))
+
+    # -- what it is ----------------------------------------------------------------------------------------------
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Have `protocol` called from now on."""
+        self._buffered = isinstance(protocol, BUFFERED) and not getattr(protocol, "_takes_bytes", False)
+        self._protocol = protocol
+
+    def get_protocol(self) -> Any:
+        """The protocol that is called now."""
+        return self._protocol
+
+    @property
+    def _sock(self) -> Any:
+        self._uncork()
+        return None if self._lost else self._socket
+
+    @property
+    def _buffer(self) -> list[bytes]:
+        """What waits to be sent, for those who look into asyncio's transports."""
+        if self._first is None:
+            return []
+        return [self._first[self._offset :], *(self._rest or ())]
+
+    @property
+    def _extra(self) -> dict[str, Any]:
+        if not self._told:
+            self._tell()
+        return cast("dict[str, Any]", self._info)
+
+    def _tell(self) -> int:
+        """Make `_info` what asyncio's transports have in `_extra`."""
+        info = self._info
+        if info is None:
+            info = self._info = {}
+        info["socket"] = trsock.TransportSocket(self._socket)
+        if self._lost:
+            info["sockname"] = unpack(self._name)
+        else:
+            try:
+                info["sockname"] = self._socket.getsockname()
+            except OSError:
+                info["sockname"] = None
+        if "peername" not in info:
+            if self._socket.family in FAMILIES:
+                info["peername"] = unpack(self._peer)
+            else:
+                try:
+                    info["peername"] = self._socket.getpeername()
+                except OSError:
+                    info["peername"] = None
+        self._told = True
+        return 0
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What asyncio's transports tell: "socket", "sockname", "peername", and what the transport was made with."""
+        if name == "socket":
+            self._uncork()  # whoever gets it may write to it
+        return self._extra.get(name, default)
+
+
+def _resolve(waiter: Any) -> None:
+    if not waiter.cancelled():
+        waiter.set_result(None)

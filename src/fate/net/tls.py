@@ -1,0 +1,187 @@
+"""TLS: the standard library's SSLProtocol, with what each message passes through done anew, and compiled.
+
+Handshake, shutdown, flow control and errors stay the standard library's. What is different:
+
+- no buffer a connection. asyncio keeps 256 KiB for each, and allocates as much for each read, which glibc maps, faults
+  in and unmaps: dearer than the cipher. Here bytes come as the stream has them, and a read asks for what there is;
+- no exception a message. asyncio reads until OpenSSL raises SSLWantReadError; here the BIO is asked if it is empty;
+- what a callback writes is encrypted at once and leaves with the stream's cork.
+
+`fate.net.connections` makes these; the carrier is a `Stream`, or any other transport.
+"""
+
+from __future__ import annotations
+
+from asyncio import constants, sslproto
+from asyncio.log import logger
+from typing import TYPE_CHECKING, Any
+
+State: Any = sslproto.SSLProtocolState
+WRAPPED: Any = State.WRAPPED
+FLUSHING: Any = State.FLUSHING
+ENDED: Any = (State.FLUSHING, State.SHUTDOWN, State.UNWRAPPED)
+AGAIN: Any = sslproto.SSLAgainErrors
+Transport: Any = sslproto._SSLProtocolTransport  # untyped, as the next
+Protocol: Any = sslproto.SSLProtocol
+PATIENCE: Any = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+RECORD = 16 * 1024  # bytes that a TLS record carries at most
+
+
+class TLSTransport(Transport):  # type: ignore[misc]
+    """What a program sees of a TLS connection: asyncio's own, with a shorter way for `write`."""
+
+    def write(self, data: Any) -> None:
+        """Send `data`, bytes-like. Raises TypeError for anything else."""
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+        if data:
+            self._ssl_protocol._write_appdata((data,))
+
+
+class TLSProtocol(Protocol):  # type: ignore[misc]
+    """asyncio's SSLProtocol, which takes bytes as they come (`data_received`) where its transport is a `Stream`."""
+
+    max_size = 0  # what asyncio's __init__ allocates
+    _takes_bytes = True
+
+    if TYPE_CHECKING:
+        _app_transport: Any
+        _app_transport_created: bool
+        _ssl_buffer: bytearray
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """The arguments are those of asyncio's SSLProtocol."""
+        Protocol.__init__(self, *arguments, **options)
+        self._tls = self._sslobj._sslobj  # the SSLObject is Python around it
+
+    def _get_app_transport(self) -> Any:
+        if self._app_transport is None:
+            if self._app_transport_created:
+                raise RuntimeError("Creating _SSLProtocolTransport twice")
+            self._app_transport = TLSTransport(self._loop, self)
+            self._app_transport_created = True
+        return self._app_transport
+
+    # -- from the peer -------------------------------------------------------------------------------------------
+
+    def get_buffer(self, n: int) -> memoryview:
+        """A buffer for a transport that wants one."""
+        if not self._ssl_buffer:
+            self._ssl_buffer = bytearray(4 * RECORD)
+            self._ssl_buffer_view = memoryview(self._ssl_buffer)
+        view: memoryview = self._ssl_buffer_view
+        return view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """`nbytes` have come into that buffer."""
+        self.data_received(self._ssl_buffer_view[:nbytes])
+
+    def data_received(self, data: Any) -> None:
+        """Take what the peer sent: decrypt it and hand it on, or go on with the handshake or the shutdown."""
+        self._incoming.write(data)
+        state = self._state
+        if state is WRAPPED:
+            self._do_read()
+        elif state is State.DO_HANDSHAKE:
+            self._do_handshake()
+        elif state is FLUSHING:
+            self._do_flush()
+        elif state is State.SHUTDOWN:
+            self._do_shutdown()
+
+    def _do_read(self) -> None:
+        state = self._state
+        if state is not WRAPPED and state is not FLUSHING:
+            return
+        try:
+            if not self._app_reading_paused:
+                if self._app_protocol_is_buffer:
+                    self._do_read__buffered()
+                else:
+                    self._do_read__copied()
+                if self._write_backlog:
+                    self._do_write()
+                else:
+                    self._process_outgoing()
+            self._control_ssl_reading()
+        except Exception as error:
+            self._fatal_error(error, "Fatal error on SSL protocol")
+
+    def _do_read__copied(self) -> None:
+        tls = self._tls
+        incoming = self._incoming
+        data = pieces = None
+        closed = False
+        try:
+            while True:
+                room = incoming.pending or tls.pending()
+                if not room:
+                    break  # OpenSSL would say so by an exception
+                piece = tls.read(room if room < RECORD else RECORD)
+                if not piece:
+                    closed = True  # close_notify
+                    break
+                if data is None:
+                    data = piece
+                elif pieces is None:
+                    pieces = [data, piece]
+                else:
+                    pieces.append(piece)
+        except AGAIN:
+            pass  # the rest of the record is to come
+        if data is not None:
+            self._app_protocol.data_received(data if pieces is None else b"".join(pieces))
+        if closed:
+            self._call_eof_received()
+            self._start_shutdown()
+
+    def _control_ssl_reading(self) -> None:
+        if self._ssl_reading_paused or self._incoming.pending >= self._incoming_high_water:
+            Protocol._control_ssl_reading(self)
+
+    # -- to the peer ---------------------------------------------------------------------------------------------
+
+    def _write_appdata(self, list_of_data: Any) -> None:
+        state = self._state
+        if state in ENDED:
+            if self._conn_lost >= PATIENCE:
+                logger.warning("SSL connection is closed")
+            self._conn_lost += 1
+            return
+        backlog = self._write_backlog
+        size = 0
+        for data in list_of_data:
+            if len(data):
+                backlog.append(data if type(data) is bytes or state is WRAPPED else bytes(data))
+                size += len(data)
+        self._write_buffer_size += size
+        try:
+            if state is WRAPPED:
+                self._do_write()
+        except Exception as error:
+            self._fatal_error(error, "Fatal error on SSL protocol")
+
+    def _do_write(self) -> None:
+        tls = self._tls
+        backlog = self._write_backlog
+        try:
+            while backlog:
+                data = backlog[0]
+                size = len(data)
+                count = tls.write(data)
+                self._write_buffer_size -= count
+                if count < size:
+                    backlog[0] = data[count:]
+                else:
+                    backlog.popleft()
+        except AGAIN:
+            pass
+        self._process_outgoing()
+
+    def _process_outgoing(self) -> None:
+        outgoing = self._outgoing
+        if not self._ssl_writing_paused and outgoing.pending:
+            self._transport.write(outgoing.read())
+        size = outgoing.pending + self._write_buffer_size
+        if self._app_writing_paused or size >= self._outgoing_high_water:
+            self._control_app_writing()

@@ -1,0 +1,782 @@
+"""Stream transports: what programs rely on beyond bytes and callbacks, which `test_like_asyncio` looks after."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import errno
+import gc
+import logging
+import selectors
+import socket
+import ssl
+import tempfile
+import warnings
+import weakref
+from asyncio import constants
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from support import Log, run_until, turns
+
+from fate import Fate
+from fate.net import connections
+from fate.net.stream import Stream
+
+HUGE = 3_000_000
+
+
+class Told(asyncio.Protocol):
+    """Notes what it is told, and does what a test gives it to do then."""
+
+    transport: Any = None
+
+    def __init__(self, log: Log | None = None, **deeds: Callable[..., Any]) -> None:
+        self.log = Log() if log is None else log
+        self.deeds = deeds
+
+    def told(self, what: str, *arguments: Any) -> Any:
+        self.log.append((what, *arguments))
+        return self.deeds.get(what, lambda *arguments: None)(*arguments)
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.told("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.told("data", data)
+
+    def eof_received(self) -> Any:
+        return self.told("eof")
+
+    def pause_writing(self) -> None:
+        self.told("pause")
+
+    def resume_writing(self) -> None:
+        self.told("resume")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.told("lost", error)
+
+
+Connect = Callable[..., tuple[Any, Told, socket.socket]]
+
+
+@pytest.fixture
+def connect(loop: Fate) -> Iterator[Connect]:
+    """Make a connection: its transport, its protocol, which does the deeds given, and its peer, a socket."""
+    made: list[tuple[Any, socket.socket]] = []
+
+    def connect(log: Log | None = None, **deeds: Callable[..., Any]) -> tuple[Any, Told, socket.socket]:
+        ours, peer = socket.socketpair()
+        peer.setblocking(False)
+        protocol = Told(log, **deeds)
+        transport, _ = loop.run_until_complete(loop.connect_accepted_socket(lambda: protocol, ours))
+        made.append((transport, peer))
+        return transport, protocol, peer
+
+    yield connect
+    for transport, peer in made:
+        peer.close()
+        if not loop.is_closed():
+            transport.abort()
+            turns(loop, 3)
+
+
+def received(peer: socket.socket) -> bytes:
+    """All that has come to `peer`."""
+    data = b""
+    try:
+        while piece := peer.recv(1 << 20):
+            data += piece
+    except BlockingIOError:
+        pass
+    return data
+
+
+# -- what it is --------------------------------------------------------------------------------------------------------
+
+
+def test_a_transport_is_an_asyncio_transport(connect: Connect) -> None:
+    transport, _, _ = connect()
+    assert type(transport) is Stream
+    assert isinstance(transport, asyncio.Transport)
+    assert isinstance(transport, asyncio.transports._FlowControlMixin)
+
+
+def test_a_transport_takes_attributes_and_its_write_can_be_replaced(connect: Connect, log: Log) -> None:
+    transport, _, peer = connect()
+    transport.write = log.append
+    transport.write(b"hello")
+    transport.note = 1
+    assert log == [b"hello"] and received(peer) == b"" and transport.note == 1
+
+
+def test_what_has_not_been_asked_before_the_end_is_told_after_it(loop: Fate) -> None:
+    server = loop.run_until_complete(loop.create_server(lambda: serving, "127.0.0.1", 0))
+    serving = Told()
+    client = socket.create_connection(server.sockets[0].getsockname())
+    run_until(loop, lambda: serving.transport)
+    transport = serving.transport
+    client_address, server_address = client.getsockname(), client.getpeername()
+    client.close()
+    run_until(loop, lambda: serving.log[-1:] == [("lost", None)])
+    assert transport.get_extra_info("peername") == client_address
+    assert transport.get_extra_info("sockname") == server_address
+    assert transport.get_extra_info("socket").fileno() == -1
+    assert transport.get_extra_info("color", "none") == "none"
+    assert transport._sock is None
+    server.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_names_and_socket_of_both_sides_are_as_the_sockets_tell(loop: Fate, host: str) -> None:
+    serving, asking = Told(), Told()
+    try:
+        server = loop.run_until_complete(loop.create_server(lambda: serving, host, 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    address = server.sockets[0].getsockname()
+    loop.run_until_complete(loop.create_connection(lambda: asking, *address[:2]))
+    run_until(loop, lambda: serving.transport)
+    for one, other in [(serving, asking), (asking, serving)]:
+        tell = one.transport.get_extra_info
+        assert isinstance(tell("socket"), asyncio.trsock.TransportSocket)
+        assert tell("sockname") == tell("socket").getsockname() == other.transport.get_extra_info("peername")
+        assert tell("peername") == tell("socket").getpeername()
+        assert tell("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert tell("socket").gettimeout() == 0
+    asking.transport.close()
+    run_until(loop, lambda: serving.log[-1:] == [("lost", None)])
+    server.close()
+
+
+@pytest.mark.parametrize("path", ["abstract", "file"])
+def test_unix_sockets_have_paths_and_abstract_names(loop: Fate, tmp_path: Path, path: str) -> None:
+    name = str(tmp_path / "socket") if path == "file" else f"\0{tmp_path}"
+    serving, asking = Told(), Told()
+    server = loop.run_until_complete(loop.create_unix_server(lambda: serving, name))
+    loop.run_until_complete(loop.create_unix_connection(lambda: asking, name))
+    run_until(loop, lambda: serving.transport)
+    expected = name if path == "file" else name.encode()
+    assert asking.transport.get_extra_info("peername") == expected
+    assert serving.transport.get_extra_info("sockname") == expected
+    assert serving.transport.get_extra_info("peername") == ""
+    asking.transport.close()
+    run_until(loop, lambda: serving.log[-1:] == [("lost", None)])
+    server.close()
+
+
+def test_a_transport_tells_in_words_how_it_is(loop: Fate, connect: Connect) -> None:
+    transport, _, _ = connect()
+    fd = transport._sock_fd
+    turns(loop)
+    assert repr(transport) == f"<Stream fd={fd} read=polling write=<idle, bufsize=0>>"
+    transport.pause_reading()
+    transport.write(b"x" * HUGE)
+    waiting = transport.get_write_buffer_size()
+    assert waiting > 0
+    assert repr(transport) == f"<Stream fd={fd} read=idle write=<polling, bufsize={waiting}>>"
+    transport.abort()
+    assert repr(transport).startswith("<Stream closing")
+    turns(loop, 2)
+    assert repr(transport) == f"<Stream closed fd={fd}>"
+
+
+def test_a_socket_with_ways_of_its_own_gets_the_standard_librarys_transport(loop: Fate) -> None:
+    class Loud(socket.socket):
+        def send(self, data: Any, flags: int = 0) -> int:
+            return super().send(bytes(data).upper(), flags)
+
+    ours, peer = socket.socketpair()
+    loud = Loud(ours.family, ours.type, ours.proto, fileno=ours.detach())
+    transport, _ = loop.run_until_complete(loop.connect_accepted_socket(Told, loud))
+    assert type(transport) is connections.SelectorStream
+    transport.write(b"hello")
+    assert peer.recv(5) == b"HELLO"
+    transport.close()
+    turns(loop, 2)
+    peer.close()
+
+
+def test_a_loop_on_a_selector_has_the_standard_librarys_transports() -> None:
+    loop = Fate(selectors.SelectSelector())
+    ours, peer = socket.socketpair()
+    transport, _ = loop.run_until_complete(loop.connect_accepted_socket(Told, ours))
+    assert type(transport) is connections.SelectorStream
+    transport.close()
+    turns(loop, 2)
+    peer.close()
+    loop.close()
+
+
+# -- its descriptor ----------------------------------------------------------------------------------------------------
+
+
+def test_a_transports_descriptor_is_its_own(loop: Fate, connect: Connect) -> None:
+    transport, _, _ = connect()
+    fd = transport._sock_fd
+    for paused in (False, True):
+        if paused:
+            transport.pause_reading()
+        for method in (loop.add_reader, loop.add_writer):
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                method(fd, print)
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            loop.remove_reader(fd)
+    assert loop._transports[fd] is transport and fd in list(loop._transports)
+    transport.close()
+    turns(loop, 2)
+    assert fd not in loop._transports
+
+
+def test_a_transport_that_is_forgotten_closes_its_socket_and_says_so(loop: Fate, connect: Connect) -> None:
+    ours, peer = socket.socketpair()
+    transport, _ = loop.run_until_complete(loop.connect_accepted_socket(asyncio.Protocol, ours))
+    transport.pause_reading()  # or the poll would hold it
+    forgotten = [transport]
+    del transport
+    with pytest.warns(ResourceWarning, match="unclosed transport <Stream fd="):
+        forgotten.clear()
+    assert peer.recv(1) == b"" and ours.fileno() == -1
+    peer.close()
+
+
+def test_an_ended_transport_keeps_nothing_alive(loop: Fate, connect: Connect) -> None:
+    transport, protocol, _ = connect()
+    alive = weakref.ref(protocol)
+    transport.write(b"x")
+    transport.abort()
+    turns(loop, 3)
+    protocol.__dict__.clear()
+    del protocol
+    gc.collect()
+    # the fixture keeps the transport, and nothing else
+    assert alive() is None
+    assert transport.get_protocol() is None and transport._loop is None
+
+
+def test_an_ended_transport_takes_every_call(loop: Fate, connect: Connect) -> None:
+    transport, _, _ = connect()
+    transport.abort()
+    turns(loop, 3)
+    transport.abort()
+    transport.close()
+    transport.write(b"x")
+    transport.pause_reading()
+    transport.resume_reading()
+    transport.write_eof()
+    assert transport.is_closing() and not transport.is_reading()
+
+
+# -- the cork ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_callback_writes_leaves_when_it_returns_and_counts_until_then(loop: Fate, connect: Connect) -> None:
+    transport, protocol, peer = connect()
+    seen: list[Any] = []
+
+    def answer(data: bytes) -> None:
+        transport.write(b"one,")
+        transport.write(bytearray(b"two,"))
+        transport.writelines([b"three,", memoryview(b"four")])
+        seen.append(transport.get_write_buffer_size())
+        seen.append(received(peer))
+
+    protocol.deeds["data"] = answer
+    peer.send(b"?")
+    turns(loop, 2)
+    assert seen == [len("one,two,three,four"), b""]
+    assert received(peer) == b"one,two,three,four"
+    assert transport.get_write_buffer_size() == 0
+
+
+def test_what_a_callback_writes_has_left_before_the_next_one_runs(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+    seen: list[bytes] = []
+    loop.call_soon(transport.write, b"x")
+    loop.call_soon(lambda: seen.append(received(peer)))
+    turns(loop)
+    assert seen == [b"x"]
+
+
+def test_what_is_written_while_no_callback_runs_leaves_at_once(connect: Connect) -> None:
+    transport, _, peer = connect()
+    transport.write(b"x")
+    assert received(peer) == b"x"
+
+
+@pytest.mark.parametrize("deed", ["close", "abort", "write_eof"])
+def test_what_was_written_before_the_end_has_left(loop: Fate, connect: Connect, deed: str) -> None:
+    transport, _, peer = connect()
+
+    def end() -> None:
+        transport.write(b"bye")
+        getattr(transport, deed)()
+
+    loop.call_soon(end)
+    turns(loop, 3)
+    assert peer.recv(10) == b"bye"
+    assert peer.recv(10) == b""
+
+
+def test_who_gets_the_socket_writes_after_what_was_written_before(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+
+    def write() -> None:
+        transport.write(b"one,")
+        transport.get_extra_info("socket")._sock.send(b"two")
+
+    loop.call_soon(write)
+    turns(loop)
+    assert received(peer) == b"one,two"
+
+
+def test_a_callback_that_ends_the_loop_has_written(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+
+    def end() -> None:
+        transport.write(b"bye")
+        raise SystemExit
+
+    loop.call_soon(end)
+    with pytest.raises(SystemExit):
+        loop.run_forever()
+    assert received(peer) == b"bye"
+
+
+def test_more_than_the_limit_does_not_wait_for_the_callbacks_end(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+    seen: list[bytes] = []
+    transport.set_write_buffer_limits(high=10)
+
+    def write() -> None:
+        transport.write(b"12345")
+        seen.append(received(peer))
+        transport.write(b"67890!")
+        seen.append(received(peer))
+
+    loop.call_soon(write)
+    turns(loop)
+    assert seen == [b"", b"1234567890!"]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_protocol_is_paused_and_resumed_by_what_the_peer_has_not_taken(
+    loop: Fate, connect: Connect, inside: bool
+) -> None:
+    transport, protocol, peer = connect()
+
+    def write() -> None:
+        for _ in range(30):
+            transport.write(b"x" * (HUGE // 30))
+
+    if inside:
+        loop.call_soon(write)
+        turns(loop)
+    else:
+        write()
+    assert protocol.log == [("made",), ("pause",)]
+    got = 0
+    while got < HUGE:
+        got += len(received(peer))
+        turns(loop)
+    assert protocol.log == [("made",), ("pause",), ("resume",)]
+    assert got == HUGE
+
+
+def test_limits_that_make_no_sense_are_refused(connect: Connect) -> None:
+    transport, _, _ = connect()
+    transport.set_write_buffer_limits(low=10)
+    assert transport.get_write_buffer_limits() == (10, 40)
+    transport.set_write_buffer_limits()
+    assert transport.get_write_buffer_limits() == (16 * 1024, 64 * 1024)
+    for high, low in [(-1, None), (1, 2), (None, -1)]:
+        with pytest.raises(ValueError):
+            transport.set_write_buffer_limits(high, low)
+
+
+@pytest.mark.parametrize("size", [5, HUGE])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_buffer_that_its_owner_changes_after_write_is_sent_as_it_was(
+    loop: Fate, connect: Connect, size: int, inside: bool
+) -> None:
+    transport, _, peer = connect()
+
+    def write() -> None:
+        for view in (False, True):
+            mutable = bytearray(b"x" * size)
+            transport.write(memoryview(mutable) if view else mutable)
+            mutable[:] = b"!" * size
+
+    if inside:
+        loop.call_soon(write)
+        turns(loop)
+    else:
+        write()
+    got = b""
+    while len(got) < 2 * size:
+        got += received(peer)
+        turns(loop)
+    assert got == b"x" * (2 * size)
+
+
+def test_a_view_of_numbers_is_sent_whole(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+    numbers = memoryview(bytes(range(64))).cast("I")
+    transport.write(numbers)
+    loop.call_soon(transport.write, numbers)
+    turns(loop)
+    assert received(peer) == bytes(range(64)) * 2
+
+
+def test_many_pieces_leave_in_order(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+    pieces = [bytes([number % 256]) * number for number in range(300)]
+    loop.call_soon(lambda: [transport.write(piece) for piece in pieces])
+    got = b""
+    while len(got) < sum(map(len, pieces)):
+        turns(loop)
+        got += received(peer)
+    assert got == b"".join(pieces)
+
+
+def test_writing_to_a_closed_transport_is_told_after_a_while(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport, _, _ = connect()
+    transport.close()
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        for _ in range(constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES - 1):
+            transport.write(b"x")
+        assert not caplog.messages
+        transport.write(b"x")
+    assert caplog.messages == ["socket.send() raised exception."]
+
+
+def test_what_is_no_buffer_and_what_comes_after_write_eof_is_refused(connect: Connect) -> None:
+    transport, _, _ = connect()
+    for wrong in ("text", 1, None):
+        with pytest.raises(TypeError, match="must be a bytes-like object"):
+            transport.write(wrong)
+    transport.write_eof()
+    assert transport.can_write_eof()
+    with pytest.raises(RuntimeError, match=r"Cannot call write\(\) after write_eof"):
+        transport.write(b"x")
+    with pytest.raises(RuntimeError, match=r"Cannot call writelines\(\) after write_eof"):
+        transport.writelines([b"x"])
+
+
+# -- order, contexts and errors ----------------------------------------------------------------------------------------
+
+
+def test_connection_made_comes_before_data_and_before_whoever_waits(loop: Fate, log: Log) -> None:
+    ours, peer = socket.socketpair()
+    peer.send(b"early")
+    protocol = Told(log)
+
+    async def main() -> None:
+        await loop.connect_accepted_socket(lambda: protocol, ours)
+        log.append("awaited")
+
+    loop.run_until_complete(main())
+    turns(loop, 2)
+    assert log[0] == ("made",) and sorted(log[1:], key=str) == [("data", b"early"), "awaited"]
+    peer.close()
+    turns(loop, 3)
+
+
+def test_callbacks_run_in_the_context_in_which_the_transport_was_made(loop: Fate, log: Log) -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+    ours, peer = socket.socketpair()
+
+    def note(*arguments: Any) -> None:
+        log.append(variable.get())
+
+    def count(data: bytes) -> None:
+        note()
+        variable.set(variable.get() + "+")
+
+    protocol = Told(made=note, data=count, eof=note, lost=note)
+
+    async def main() -> None:
+        variable.set("mine")
+        await loop.connect_accepted_socket(lambda: protocol, ours)
+
+    loop.run_until_complete(main())
+    for _ in range(2):
+        peer.send(b"x")
+        turns(loop, 2)
+    peer.close()
+    turns(loop, 3)
+    assert log == ["mine", "mine", "mine+", "mine++", "mine++"]  # one context for all that is read, as in asyncio
+    assert variable.get() == "unset"
+
+
+def test_a_failed_write_ends_the_connection_in_the_context_of_who_wrote(loop: Fate, connect: Connect, log: Log) -> None:
+    variable = contextvars.ContextVar("variable", default="unset")
+    transport, protocol, peer = connect()
+    transport.pause_reading()
+    protocol.deeds["lost"] = lambda error: log.append(variable.get())
+    peer.close()
+
+    def write() -> None:
+        variable.set("writer's")
+        transport.write(b"x")
+
+    loop.call_soon(write)
+    turns(loop, 2)
+    assert log == ["writer's"]
+    assert isinstance(protocol.log[-1][1], BrokenPipeError)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_shall_end_the_program_ends_the_loop(loop: Fate, connect: Connect, stop: type[BaseException]) -> None:
+    def end(data: bytes) -> None:
+        raise stop
+
+    transport, protocol, peer = connect(data=end)
+    peer.send(b"x")
+    with pytest.raises(stop):
+        loop.run_forever()
+    assert not transport.is_closing()
+    assert protocol.log == [("made",), ("data", b"x")]
+
+
+def test_an_instrument_hears_of_reads(loop: Fate, connect: Connect) -> None:
+    from fate import Recorder
+
+    transport, protocol, peer = connect()
+    recorder = Recorder()
+    loop.set_instrument(recorder)
+    protocol.deeds["data"] = lambda data: loop.call_soon(lambda: None)
+    peer.send(b"x")
+    turns(loop, 3)
+    (read,) = [record for record in recorder.records() if "Stream" in record.what]
+    assert read.cause == 0 and any(record.cause == read.id for record in recorder.records())
+    loop.set_instrument(None)
+    transport.abort()
+
+
+def test_debug_mode_changes_nothing(loop: Fate, connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    loop.set_debug(True)
+    with caplog.at_level(logging.DEBUG, "asyncio"):
+        transport, protocol, peer = connect(data=lambda data: transport.write(data.upper()))
+        peer.send(b"x")
+        turns(loop, 2)
+        transport.pause_reading()
+        transport.resume_reading()
+        assert received(peer) == b"X"
+        peer.close()
+        turns(loop, 3)
+    assert protocol.log[-1] == ("lost", None)
+    assert any("received EOF" in message for message in caplog.messages)
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_protocol_of_the_other_kind_goes_on_where_the_first_one_ended(loop: Fate, connect: Connect, log: Log) -> None:
+    class Buffered(asyncio.BufferedProtocol):
+        buffer = bytearray(4)
+
+        def get_buffer(self, sizehint: int) -> memoryview:
+            assert sizehint == -1
+            return memoryview(self.buffer)
+
+        def buffer_updated(self, nbytes: int) -> None:
+            log.append(bytes(self.buffer[:nbytes]))
+
+        def eof_received(self) -> None:
+            log.append("eof")
+
+    transport, _, peer = connect(log, data=lambda data: transport.set_protocol(Buffered()))
+    peer.send(b"one")
+    turns(loop, 2)
+    peer.send(b"seven!!")
+    turns(loop, 4)
+    peer.shutdown(socket.SHUT_WR)
+    turns(loop, 4)
+    assert log == [("made",), ("data", b"one"), b"seve", b"n!!", "eof"]
+
+
+@pytest.mark.parametrize("wrong", ["empty", "read-only"])
+def test_a_buffer_that_takes_nothing_ends_the_connection(
+    loop: Fate, reports: list[Any], connect: Connect, wrong: str
+) -> None:
+    class Buffered(asyncio.BufferedProtocol):
+        def get_buffer(self, sizehint: int) -> Any:
+            return bytearray() if wrong == "empty" else b"read-only"
+
+        def connection_lost(self, error: Exception | None) -> None:
+            lost.append(error)
+
+    lost: list[Any] = []
+    transport, _, peer = connect()
+    transport.set_protocol(Buffered())
+    peer.send(b"x")
+    turns(loop, 3)
+    assert len(reports) == 1 and lost == [reports[0]["exception"]]
+    assert reports[0]["transport"] is transport
+    assert isinstance(lost[0], RuntimeError if wrong == "empty" else (TypeError, BufferError))
+
+
+def test_much_data_arrives_whole(loop: Fate, connect: Connect) -> None:
+    _, protocol, peer = connect()
+    data = bytes(range(256)) * (HUGE // 256)
+    sent = 0
+    while sent < len(data):
+        try:
+            sent += peer.send(data[sent : sent + 300_000])
+        except BlockingIOError:
+            turns(loop)
+    run_until(loop, lambda: sum(len(entry[1]) for entry in protocol.log[1:]) == len(data))
+    assert b"".join(entry[1] for entry in protocol.log[1:]) == data
+    assert max(len(entry[1]) for entry in protocol.log[1:]) < 128 * 1024  # larger blocks are mapped, by glibc
+
+
+def test_a_paused_transport_reads_nothing_though_it_was_in_the_queue(loop: Fate, connect: Connect) -> None:
+    first, first_protocol, first_peer = connect()
+    second, second_protocol, second_peer = connect()
+    first_protocol.deeds["data"] = lambda data: second.pause_reading()
+    second_protocol.deeds["data"] = lambda data: first.pause_reading()
+    first_peer.send(b"x")
+    second_peer.send(b"x")
+    turns(loop, 4)
+    assert sorted([len(first_protocol.log), len(second_protocol.log)]) == [1, 2]
+    first.resume_reading()
+    second.resume_reading()
+    turns(loop, 4)
+    assert len(first_protocol.log) == len(second_protocol.log) == 2
+
+
+def test_a_file_is_sent_between_what_is_written_before_and_after(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+    with tempfile.TemporaryFile() as file:
+        file.write(b"file" * 1000)
+        file.flush()
+
+        async def main() -> None:
+            transport.write(b"before,")
+            sending = asyncio.ensure_future(loop.sendfile(transport, file))
+            await asyncio.sleep(0)
+            with pytest.raises(RuntimeError, match="sendfile is in progress"):
+                transport.write(b"meanwhile")
+            assert await sending == 4000
+            transport.write(b",after")
+
+        loop.run_until_complete(main())
+    assert received(peer) == b"before," + b"file" * 1000 + b",after"
+    assert loop._transports[transport._sock_fd] is transport
+
+
+# -- serving -----------------------------------------------------------------------------------------------------------
+
+
+def test_connections_that_wait_are_accepted_in_one_turn(loop: Fate, log: Log) -> None:
+    server = loop.run_until_complete(loop.create_server(lambda: Told(log), "127.0.0.1", 0, backlog=50))
+    clients = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(20)]
+    run_until(loop, lambda: log)
+    assert log == [("made",)] * 20
+    for client in clients:
+        client.close()
+    run_until(loop, lambda: log.count(("lost", None)) == 20)
+    server.close()
+    loop.run_until_complete(server.wait_closed())
+
+
+def test_a_server_waits_for_its_connections_to_end(loop: Fate) -> None:
+    serving = Told()
+    server = loop.run_until_complete(loop.create_server(lambda: serving, "127.0.0.1", 0))
+    with socket.create_connection(server.sockets[0].getsockname()) as client:
+        run_until(loop, lambda: serving.transport)
+        server.close()
+        assert server.sockets == ()
+        assert server._ssl_context is None
+        serving.transport.close()
+        loop.run_until_complete(server.wait_closed())
+        assert client.recv(1) == b""
+
+
+def test_a_factory_that_fails_costs_its_connection(loop: Fate, reports: list[Any]) -> None:
+    loop.set_debug(True)
+    server = loop.run_until_complete(loop.create_server(lambda: 1 / 0, "127.0.0.1", 0))  # type: ignore[arg-type]
+    with socket.create_connection(server.sockets[0].getsockname()) as client:
+        run_until(loop, lambda: reports)
+        assert client.recv(1) == b""
+    assert reports[0]["message"] == "Error on transport creation for incoming connection"
+    assert isinstance(reports[0]["exception"], ZeroDivisionError)
+    server.close()
+
+
+def test_a_server_without_descriptors_says_so_and_tries_again(
+    loop: Fate, reports: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "ACCEPT_RETRY_DELAY", 0.01)
+    accept = connections.accept
+    answers = iter([OSError(errno.EMFILE, "none left")])
+
+    def accept_or_fail(listener: Any, fd: int) -> Any:
+        for error in answers:
+            raise error
+        return accept(listener, fd)
+
+    monkeypatch.setattr(connections, "accept", accept_or_fail)
+    serving = Told()
+    server = loop.run_until_complete(loop.create_server(lambda: serving, "127.0.0.1", 0))
+    client = socket.create_connection(server.sockets[0].getsockname())
+    run_until(loop, lambda: serving.transport)
+    assert [report["message"] for report in reports] == ["socket.accept() out of system resource"]
+    assert reports[0]["exception"].errno == errno.EMFILE
+    client.close()
+    run_until(loop, lambda: serving.log[-1:] == [("lost", None)])
+    server.close()
+
+
+def test_tls_keeps_no_large_buffer(loop: Fate) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    serving, asking = Told(), Told()
+    server = loop.run_until_complete(loop.create_server(lambda: serving, "127.0.0.1", 0, ssl=context))
+    address = server.sockets[0].getsockname()
+    loop.run_until_complete(loop.create_connection(lambda: asking, *address, ssl=trusting, server_hostname="localhost"))
+    run_until(loop, lambda: serving.transport)
+    for side in (serving, asking):
+        assert len(side.transport._ssl_protocol._ssl_buffer) <= 64 * 1024
+        assert type(side.transport._ssl_protocol._transport) is Stream
+        assert side.transport.get_extra_info("sslcontext") in (context, trusting)
+    asking.transport.write(b"x" * HUGE)
+    run_until(loop, lambda: sum(len(entry[1]) for entry in serving.log[1:]) == HUGE)
+    asking.transport.close()
+    run_until(loop, lambda: serving.log[-1:] == [("lost", None)] and asking.log[-1:] == [("lost", None)])
+    server.close()
+
+
+def test_no_warning_comes_from_a_connection_that_was_closed() -> None:
+    async def main() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.read(100))
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"x")
+        assert await reader.read() == b"x"
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loop = Fate()
+        loop.run_until_complete(main())
+        loop.close()
+        gc.collect()
