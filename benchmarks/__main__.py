@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import environment, record, rows, runner
 from benchmarks.peers import BASELINE, PEERS, Peer, parse_peer
-from benchmarks.registry import Row
+from benchmarks.registry import Group, Row
 from benchmarks.report import report
 from benchmarks.summary import summarise
 
@@ -22,7 +22,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Fate side by side with its peers, in one run.", allow_abbrev=False
     )
-    p.add_argument("--only", metavar="ROW", action="append", help="a row, or the start of some rows' names; repeatable")
+    p.add_argument(
+        "--only", metavar="ROW", action="append", help="a row, a group of rows, or the start of their names; repeatable"
+    )
     p.add_argument("--peers", metavar="NAMES", help=f"columns, by commas: {', '.join(peer.name for peer in PEERS)}")
     p.add_argument(
         "--peer", metavar="NAME=PYTHON=MODULE:ATTRIBUTE", action="append", default=[], help="one more column"
@@ -41,15 +43,19 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def chosen_rows(only: Sequence[str] | None) -> list[Row]:
-    """In the table's order. A name stands for itself, or else for all rows it begins."""
+def chosen_rows(only: Sequence[str] | None, quick: bool) -> list[Row]:
+    """In the table's order. A name stands for itself, for a group of rows, or else for all rows it begins."""
     if not only:
-        return list(rows.ROWS.values())
+        return [row for row in rows.ROWS.values() if row.quick or not quick]
     names: set[str] = set()
     for text in only:
-        found = {text} & rows.ROWS.keys() or {name for name in rows.ROWS if name.startswith(text)}
+        found = (
+            {text} & rows.ROWS.keys()
+            or {name for name, row in rows.ROWS.items() if row.group == text and (row.quick or not quick)}
+            or {name for name in rows.ROWS if name.startswith(text)}
+        )
         if not found:
-            raise ValueError(f"no row {text!r}; there are {', '.join(rows.ROWS)}")
+            raise ValueError(f"no row {text!r}; there are {', '.join([*Group, *rows.ROWS])}")
         names |= found
     return [row for name, row in rows.ROWS.items() if name in names]
 
@@ -72,7 +78,7 @@ def progress(text: str) -> None:
 
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
-    table, peers = chosen_rows(options.only), chosen_peers(options.peers, options.peer)
+    table, peers = chosen_rows(options.only, options.quick), chosen_peers(options.peers, options.peer)
     if options.list:
         print("\n".join(f"{row.name:24} {row.title} [{row.unit}]" for row in table))
         return 0

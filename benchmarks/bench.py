@@ -114,3 +114,12 @@ def two_cores() -> tuple[int | None, int | None]:
         return None, None
     first, *rest = sorted(os.sched_getaffinity(0))
     return first, rest[0] if rest else None
+
+
+def run_until_readable(loop: AbstractEventLoop, descriptor: int) -> None:
+    def stop() -> None:
+        loop.remove_reader(descriptor)  # first, or a loop that calls this twice is left with a stop too many
+        loop.stop()
+
+    loop.add_reader(descriptor, stop)
+    loop.run_forever()
