@@ -88,6 +88,7 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
         known = {peer.name: peer for peer in peers}
         peers = [known.get(name) or Peer(name, kept["title"], kept["factory"]) for name, kept in described.items()]
     else:
+        peers = [peer for peer in peers if any(peer.runs(row) for row in table)]
         if not options.no_install:
             environment.prepare(peers)
         described = {peer.name: runner.describe(peer) for peer in peers}

@@ -6,7 +6,6 @@ buffer size. Who answers on it: ``servers`` for asyncio's loops, ``foreign`` for
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import tempfile
@@ -40,7 +39,7 @@ def bind(job: Job) -> socket.socket:
     """A socket that does not block, listening unless it is for datagrams."""
     if job.transport == "unix":
         sock = socket.socket(socket.AF_UNIX)
-        sock.bind(f"\0fate-benchmark-{os.getpid()}")
+        sock.bind(f"{tempfile.mkdtemp(prefix='fate-bench-')}/echo")
     else:
         # Named by its protocol, as getaddrinfo would: asyncio sets TCP_NODELAY only on sockets that say they are TCP.
         kind, protocol = (
@@ -67,7 +66,7 @@ def load_options(job: Job, sock: socket.socket) -> list[str]:
     address = sock.getsockname()
     options = [f"--connections={job.connections}", f"--size={job.size}", f"--depth={job.depth}", f"--rate={job.rate}"]
     if job.transport == "unix":
-        return [*options, f"--unix=@{address[1:].decode()}"]
+        return [*options, f"--unix={address}"]
     options.append(f"--port={address[1]}")
     return options + [f"--{job.transport}"] * (job.transport in ("udp", "tls"))
 

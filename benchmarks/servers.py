@@ -6,11 +6,12 @@ One server serves every loop that speaks asyncio. Who does not is in ``foreign``
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from asyncio import AbstractEventLoop
 from typing import Any, cast
 
-from benchmarks.jobs import Job, certificate, server_context
+from benchmarks.jobs import BACKLOG, Job, certificate, server_context
 
 SOCK_RECEIVE = 1 << 20
 STREAM_READ = BUFFER = 1 << 16
@@ -85,6 +86,9 @@ async def start(loop: AbstractEventLoop, job: Job, sock: socket.socket) -> objec
         return await asyncio.start_server(stream_echo, sock=sock)
     protocol = BufferedEcho if job.style == "buffered" else Echo
     if job.transport == "unix":
-        return await loop.create_unix_server(protocol, sock=sock)
+        path = sock.getsockname()  # not every loop takes a socket here
+        sock.close()
+        os.unlink(path)
+        return await loop.create_unix_server(protocol, path, backlog=BACKLOG)
     context = server_context(certificate()) if job.transport == "tls" else None
     return await loop.create_server(protocol, sock=sock, ssl=context)
