@@ -13,7 +13,8 @@ class Suite:
 
     ``requirements`` are what the tests import beside the project itself. ``never`` are parts of test names that are
     not run on any loop, ``own_choices`` those that only Fate may fail, each with its reason. ``service`` is the server
-    that the tests talk to. ``redirect`` names attributes (``module:name``) that make loops without asking asyncio's policy.
+    that the tests talk to. ``redirect`` names attributes (``module:name``) that make loops without asking asyncio's
+    policy.
     """
 
     name: str

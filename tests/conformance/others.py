@@ -4,8 +4,8 @@
 
 Each suite comes from its source distribution (``other_suites.py``) and runs in a virtual environment of its own,
 ``.venv-others/NAME``, with the servers that it needs on the loopback. What stock asyncio passes on this machine Fate
-must pass too; exit code 0 says so, 1 the contrary, 2 that a suite could not be run. A test that only Fate fails is run twice
-more on both: one that then behaves alike on both is called unsteady and not counted.
+must pass too; exit code 0 says so, 1 the contrary, 2 that a suite could not be run. A test that only Fate fails is run
+twice more on both: one that then behaves alike on both is called unsteady and not counted.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 One process serves (``server.py``), one storms it (``clients.py``): thousands of connections held; storms of connects,
 resets and half-closes; slow readers and peers that never read; descriptors that run out and come back; signals, threads
 and forks during load; exceptions in every callback. A short first round brings along what a first time brings along.
-After the second, and when every connection has gone, the process must hold what it held before: descriptors, objects, memory.
-Exit code 0: nothing lost, nothing leaked, no crash.
+After the second, and when every connection has gone, the process must hold what it held before: descriptors, objects,
+memory. Exit code 0: nothing lost, nothing leaked, no crash.
 """
 
 import argparse
@@ -103,7 +103,8 @@ def lines(after: dict[str, Any], before: dict[str, Any], clients: dict[str, Any]
         f"{seconds:g} s: {asked['held']:,} connections held, {asked['connections']:,} made; "
         f"{asked['messages']:,} messages, {asked['bytes'] / 1e6:,.0f} MB compared",
         f"ended: {asked.get('close', 0):,} closed, {asked.get('half_close', 0):,} half-closed, "
-        f"{asked.get('reset', 0):,} reset; {asked.get('never_read', 0):,} never read from, {served['most buffered']:,} bytes buffered at most",
+        f"{asked.get('reset', 0):,} reset; {asked.get('never_read', 0):,} never read from, "
+        f"{served['most buffered']:,} bytes buffered at most",
         f"{served['raised']:,} exceptions raised, {served['reported']:,} reported; {served['signals']:,} signals, "
         f"{served['forks']:,} forks, {served['children']:,} children, {served['calls run']:,} calls from threads",
         f"descriptors scarce {served.get('times of scarcity', 0)} times, "
