@@ -39,7 +39,7 @@ SUITES = {
             "uvloop==0.23.0",
             ("psutil", "aiohttp", "pyOpenSSL"),
             never={
-                "_AIO": "the same test on asyncio, for comparison",
+                "AIO": "the same test on asyncio, for comparison",
                 "test_sourcecode": "lints uvloop's sources",
                 "test_libuv_api": "of libuv's own interface",
                 "test_cython_coro": "of uvloop's own compiled helpers",
