@@ -71,7 +71,7 @@ soak: $(VENV)/made
 	$(BIN)/python tests/soak/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
 
 bench: $(VENV)/made
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --charts docs/_static/bench
 
 docs: $(VENV)/made-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build

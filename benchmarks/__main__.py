@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import environment, record, rows, runner
-from benchmarks.peers import BASELINE, PEERS, Peer, parse_peer
+from benchmarks.peers import BASELINE, PEERS, PEERS_ENVIRONMENT, Peer, parse_peer
 from benchmarks.registry import Group, Row
 from benchmarks.report import report
 from benchmarks.summary import summarise
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         "--check-targets", action="store_true", help="say which targets are met; exit status 1 if one is not"
     )
     p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    p.add_argument("--charts", type=Path, metavar="FOLDER", help="draw the run as SVG files")
     p.add_argument("--no-install", action="store_true", help="take the environments as they are")
     p.add_argument("--list", action="store_true", help="print the rows and end")
     p.add_argument("--from", dest="file", type=Path, metavar="FILE", help="report a kept JSON file instead of running")
@@ -77,6 +78,13 @@ def progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
+def draw_charts(kept: Path, folder: Path) -> None:
+    """By the environment that has matplotlib."""
+    python = environment.environments()[PEERS_ENVIRONMENT].python
+    command = [str(python), "-m", "benchmarks.charts", str(kept.resolve()), str(folder.resolve())]
+    subprocess.run(command, check=True, cwd=environment.ROOT, stdout=sys.stderr)
+
+
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     table, peers = chosen_rows(options.only, options.quick), chosen_peers(options.peers, options.peer)
     if options.list:
@@ -105,6 +113,8 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     print(report(lines, peers, described, markdown=options.markdown, check=options.check_targets))
     if not options.file:
         print(f"benchmarks: kept as results/{file.name}", file=sys.stderr)
+    if options.charts:
+        draw_charts(options.file or record.RESULTS / "latest.json", options.charts)
     missed = any(verdict.met is False for line in lines for verdict in line.verdicts)
     return 1 if options.check_targets and missed else 0
 
