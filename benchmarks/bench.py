@@ -105,7 +105,8 @@ def take_precedence() -> None:
     """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -20)
-        Path("/proc/self/autogroup").write_text("-20")
+        if os.getsid(0) == os.getpid():  # a session of its own, not that of somebody's shell
+            Path("/proc/self/autogroup").write_text("-20")
 
 
 def two_cores() -> tuple[int | None, int | None]:
