@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format conformance bench docs clean
+.PHONY: help install demo test check format conformance others bench soak docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
@@ -14,7 +14,9 @@ help:
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
 	@echo 'make conformance  CPython'"'"'s asyncio tests, and Twisted'"'"'s, against Fate'
-	@echo 'make bench        Fate beside asyncio, uvloop, rloop and Twisted'
+	@echo 'make others       test suites of other projects (uvloop, tornado, aiohttp, ...) against Fate; SUITE=tornado: one'
+	@echo 'make bench        Fate beside its peers: loop, network, Deferreds; charts in docs/_static/bench'
+	@echo 'make soak         a server on Fate under storms and faults; SECONDS=600, CONNECTIONS=10000'
 	@echo 'make docs         build the documentation into docs/_build'
 	@echo 'Variables: PYTHON=python3.12  VENV=.venv  FATE_PURE=1 (do not compile)'
 
@@ -59,8 +61,17 @@ conformance: $(VENV)/made-conformance
 	$(BIN)/python tests/conformance/twisted_deferred.py
 	$(BIN)/python tests/conformance/twisted_reactor.py
 
+SUITE ?= all
+others: $(VENV)/made
+	$(BIN)/python tests/conformance/others.py --suite $(SUITE)
+
+SECONDS ?= 600
+CONNECTIONS ?= 10000
+soak: $(VENV)/made
+	$(BIN)/python tests/soak/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
+
 bench: $(VENV)/made
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --charts docs/_static/bench
 
 docs: $(VENV)/made-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build

@@ -9,6 +9,9 @@
     runner.py      the turns: every loop once within each repetition
     summary.py     medians of paired runs, spread, targets met or missed
     report.py      the tables
+    charts.py      the pictures
+    jobs.py        what an echo server is asked to do; servers.py: asyncio's way of doing it
+    foreign/       echo servers of those who are no event loop of asyncio's, and the ceilings in C
     environment.py the virtual environments that hold the peers and Fate's builds
 
 Everything counts cost, so lower is better, and a ratio is the baseline's cost divided by the loop's:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import environment, record, rows, runner
-from benchmarks.peers import BASELINE, PEERS, Peer, parse_peer
-from benchmarks.registry import Row
+from benchmarks.peers import BASELINE, PEERS, PEERS_ENVIRONMENT, Peer, parse_peer
+from benchmarks.registry import Group, Row
 from benchmarks.report import report
 from benchmarks.summary import summarise
 
@@ -22,7 +22,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Fate side by side with its peers, in one run.", allow_abbrev=False
     )
-    p.add_argument("--only", metavar="ROW", action="append", help="a row, or the start of some rows' names; repeatable")
+    p.add_argument(
+        "--only", metavar="ROW", action="append", help="a row, a group of rows, or the start of their names; repeatable"
+    )
     p.add_argument("--peers", metavar="NAMES", help=f"columns, by commas: {', '.join(peer.name for peer in PEERS)}")
     p.add_argument(
         "--peer", metavar="NAME=PYTHON=MODULE:ATTRIBUTE", action="append", default=[], help="one more column"
@@ -35,21 +37,26 @@ def parser() -> argparse.ArgumentParser:
         "--check-targets", action="store_true", help="say which targets are met; exit status 1 if one is not"
     )
     p.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    p.add_argument("--charts", type=Path, metavar="FOLDER", help="draw the run as SVG files")
     p.add_argument("--no-install", action="store_true", help="take the environments as they are")
     p.add_argument("--list", action="store_true", help="print the rows and end")
     p.add_argument("--from", dest="file", type=Path, metavar="FILE", help="report a kept JSON file instead of running")
     return p
 
 
-def chosen_rows(only: Sequence[str] | None) -> list[Row]:
-    """In the table's order. A name stands for itself, or else for all rows it begins."""
+def chosen_rows(only: Sequence[str] | None, quick: bool) -> list[Row]:
+    """In the table's order. A name stands for itself, for a group of rows, or else for all rows it begins."""
     if not only:
-        return list(rows.ROWS.values())
+        return [row for row in rows.ROWS.values() if row.quick or not quick]
     names: set[str] = set()
     for text in only:
-        found = {text} & rows.ROWS.keys() or {name for name in rows.ROWS if name.startswith(text)}
+        found = (
+            {text} & rows.ROWS.keys()
+            or {name for name, row in rows.ROWS.items() if row.group == text and (row.quick or not quick)}
+            or {name for name in rows.ROWS if name.startswith(text)}
+        )
         if not found:
-            raise ValueError(f"no row {text!r}; there are {', '.join(rows.ROWS)}")
+            raise ValueError(f"no row {text!r}; there are {', '.join([*Group, *rows.ROWS])}")
         names |= found
     return [row for name, row in rows.ROWS.items() if name in names]
 
@@ -71,8 +78,15 @@ def progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
+def draw_charts(kept: Path, folder: Path) -> None:
+    """By the environment that has matplotlib."""
+    python = environment.environments()[PEERS_ENVIRONMENT].python
+    command = [str(python), "-m", "benchmarks.charts", str(kept.resolve()), str(folder.resolve())]
+    subprocess.run(command, check=True, cwd=environment.ROOT, stdout=sys.stderr)
+
+
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
-    table, peers = chosen_rows(options.only), chosen_peers(options.peers, options.peer)
+    table, peers = chosen_rows(options.only, options.quick), chosen_peers(options.peers, options.peer)
     if options.list:
         print("\n".join(f"{row.name:24} {row.title} [{row.unit}]" for row in table))
         return 0
@@ -82,6 +96,7 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
         known = {peer.name: peer for peer in peers}
         peers = [known.get(name) or Peer(name, kept["title"], kept["factory"]) for name, kept in described.items()]
     else:
+        peers = [peer for peer in peers if any(peer.runs(row) for row in table)]
         if not options.no_install:
             environment.prepare(peers)
         described = {peer.name: runner.describe(peer) for peer in peers}
@@ -98,6 +113,8 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     print(report(lines, peers, described, markdown=options.markdown, check=options.check_targets))
     if not options.file:
         print(f"benchmarks: kept as results/{file.name}", file=sys.stderr)
+    if options.charts:
+        draw_charts(options.file or record.RESULTS / "latest.json", options.charts)
     missed = any(verdict.met is False for line in lines for verdict in line.verdicts)
     return 1 if options.check_targets and missed else 0
 

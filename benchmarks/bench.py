@@ -105,7 +105,8 @@ def take_precedence() -> None:
     """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, -20)
-        Path("/proc/self/autogroup").write_text("-20")
+        if os.getsid(0) == os.getpid():  # a session of its own, not that of somebody's shell
+            Path("/proc/self/autogroup").write_text("-20")
 
 
 def two_cores() -> tuple[int | None, int | None]:
@@ -114,3 +115,12 @@ def two_cores() -> tuple[int | None, int | None]:
         return None, None
     first, *rest = sorted(os.sched_getaffinity(0))
     return first, rest[0] if rest else None
+
+
+def run_until_readable(loop: AbstractEventLoop, descriptor: int) -> None:
+    def stop() -> None:
+        loop.remove_reader(descriptor)  # first, or a loop that calls this twice is left with a stop too many
+        loop.stop()
+
+    loop.add_reader(descriptor, stop)
+    loop.run_forever()

@@ -35,12 +35,9 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--core", type=int)
     parser.add_argument("--load-core", type=int)
-    parser.add_argument("--free-large-block", action="store_true")
     arguments = parser.parse_args()
     pin(arguments.core)
     take_precedence()
-    if arguments.free_large_block:
-        bytearray(8 << 20)
     print(json.dumps(measure(arguments)))
 
 

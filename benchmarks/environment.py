@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,9 +76,8 @@ def update(environment: Environment) -> None:
         say(f"making {environment.folder.name}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment.folder)], check=True)
     environment.stamp.unlink(missing_ok=True)
-    if environment.requirements:
-        say(f"installing {', '.join(environment.requirements)}")
-        pip_install(environment, *environment.requirements)
+    if present.get("python") != sys.version or present.get("requirements") != wanted["requirements"]:
+        install_requirements(environment)
     say(f"installing Fate in {environment.folder.name}")
     with tempfile.TemporaryDirectory(prefix="fate-bench-") as folder:
         copy_sources(Path(folder))
@@ -86,9 +86,26 @@ def update(environment: Environment) -> None:
     environment.stamp.write_text(json.dumps(wanted, indent=1))
 
 
-def pip_install(environment: Environment, *arguments: str) -> None:
+def install_requirements(environment: Environment) -> None:
+    """All at once, or else one by one: a peer without a build for this Python is left out, and named."""
+    if not environment.requirements:
+        return
+    say(f"installing {', '.join(environment.requirements)}")
+    with suppress(subprocess.CalledProcessError):
+        pip_install(environment, *environment.requirements, "--only-binary=:all:", quiet=True)
+        return
+    for requirement in environment.requirements:
+        try:
+            pip_install(environment, requirement, quiet=True)
+        except subprocess.CalledProcessError as error:
+            words = [line for line in error.stderr.splitlines() if line.startswith("ERROR") or "error:" in line]
+            say(f"cannot install {requirement}: {words[-1].strip() if words else error}")
+
+
+def pip_install(environment: Environment, *arguments: str, quiet: bool = False) -> None:
     command = [str(environment.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    subprocess.run(command, check=True, env=os.environ | dict(environment.variables))
+    variables = os.environ | dict(environment.variables)
+    subprocess.run(command, check=True, env=variables, stderr=subprocess.PIPE if quiet else None, text=True)
 
 
 def copy_sources(target: Path) -> None:

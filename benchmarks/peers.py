@@ -32,8 +32,8 @@ class Peer:
     ``requirement`` is what the package index is asked for (nothing for the standard library and for Fate, which comes
     from the checkout).
     ``environment`` names one of ours, or is the path of an interpreter. ``groups`` limits the rows.
-    ``free_large_block`` frees an 8 MB block first: glibc then stops mapping and unmapping every large buffer,
-    which otherwise makes most of what stock asyncio pays for a ``recv`` of 256 KiB.
+    ``only`` limits them further, to those whose names begin so. A ``ceiling`` is what could be reached
+    at best, and no competitor.
     """
 
     name: str
@@ -42,25 +42,48 @@ class Peer:
     requirement: str | None = None
     environment: str = PEERS_ENVIRONMENT
     groups: frozenset[Group] = LOOP_GROUPS
-    free_large_block: bool = False
+    only: tuple[str, ...] = ()
+    ceiling: bool = False
 
     @property
     def module(self) -> str:
         return self.factory.partition(":")[0]
 
     def runs(self, row: Row) -> bool:
-        return row.group in self.groups
+        return row.group in self.groups and (not self.only or row.name.startswith(self.only))
 
 
 _MICRO = frozenset({Group.MICRO})
 _NETWORK = frozenset({Group.NETWORK})
 _DEFERRED = frozenset({Group.DEFERRED})
+_ECHO = ("protocol-", "pipeline", "one-connection")
+"""The rows of those for which only an echo server was written."""
 
 PEERS = (
     Peer("uvloop", "uvloop", "uvloop:new_event_loop", "uvloop==0.23.0"),
     Peer("asyncio", "asyncio", "asyncio:new_event_loop"),
-    Peer("asyncio-trim", "asyncio *", "asyncio:new_event_loop", groups=_NETWORK, free_large_block=True),
     Peer("rloop", "rloop", "rloop:new_event_loop", "rloop==0.5.0"),
+    Peer("rsloop", "rsloop", "rsloop:new_event_loop", "rsloop==0.1.66"),
+    Peer("blazio", "blazio", "blazio:new_event_loop", "blazio==0.1.0"),
+    Peer("talyn", "talyn", "talyn:Loop", "talyn==0.10.4"),
+    Peer(
+        "aiofastnet",
+        "aiofastnet",
+        "benchmarks.foreign.aiofastnet_loop:new_event_loop",
+        "aiofastnet==1.2.0",
+        groups=_NETWORK,
+        only=("tls",),
+    ),
+    Peer(
+        "twisted-server",
+        "Twisted",
+        "benchmarks.foreign.twisted_server:serve",
+        "twisted==26.10.0",
+        groups=_NETWORK,
+        only=_ECHO,
+    ),
+    Peer("trio", "Trio", "benchmarks.foreign.trio_server:serve", "trio==0.35.0", groups=_NETWORK, only=_ECHO),
+    Peer("gevent", "gevent", "benchmarks.foreign.gevent_server:serve", "gevent==26.9.0", groups=_NETWORK, only=_ECHO),
     Peer("twisted", "Twisted", "twisted.internet.defer:Deferred", "twisted==26.10.0", groups=_DEFERRED),
     Peer(
         "twisted-epoll",
@@ -77,9 +100,35 @@ PEERS = (
         environment=UNCOMPILED_ENVIRONMENT,
         groups=_MICRO | _DEFERRED,
     ),
+    Peer(
+        "floor",
+        "C + Python",
+        "benchmarks.foreign.floor:serve",
+        groups=_NETWORK,
+        only=(*_ECHO, "unix"),
+        ceiling=True,
+    ),
+    Peer(
+        "c",
+        "C",
+        "benchmarks.foreign.c_server:serve",
+        groups=_NETWORK,
+        only=(*_ECHO, "udp", "unix", "tls"),
+        ceiling=True,
+    ),
 )
 
-NOTES = {"asyncio-trim": "* one 8 MB block freed at start, so that glibc keeps large buffers"}
+FATE = frozenset({"fate", "fate-pure"})
+COMPETITORS = tuple(peer.name for peer in PEERS if not peer.ceiling and peer.name not in FATE)
+
+HELPERS = ("trustme==1.2.1", "uvicorn==0.54.0", "httptools==0.9.0", "aiohttp==3.14.5", "matplotlib==3.11.2")
+"""What rows and charts need beside the peers."""
+
+NOTES = {
+    "aiofastnet": "aiofastnet: its TLS on uvloop.",
+    "floor": "C + Python: a C loop that calls a Python protocol. A ceiling, not a competitor.",
+    "c": "C: an epoll server; TLS with OpenSSL. A ceiling, not a competitor.",
+}
 
 BUILDS = {"fate": True, "fate-pure": False}
 """What ``fate.compiled`` has to say in each column of Fate's."""
@@ -98,7 +147,7 @@ def targets_of(row: Row, peer: Peer) -> tuple[Target, ...]:
 
 
 def requirements(peers: Iterable[Peer] = PEERS) -> list[str]:
-    return sorted({peer.requirement for peer in peers if peer.requirement})
+    return sorted({peer.requirement for peer in peers if peer.requirement} | set(HELPERS))
 
 
 def parse_peer(text: str) -> Peer:

@@ -83,3 +83,15 @@ def load(file: Path) -> tuple[dict[str, Cells], dict[str, dict[str, Any]]]:
         if name in ROWS
     }
     return cells, content["peers"]
+
+
+def machine_of(file: Path) -> str:
+    """What a kept run was measured on, in one line."""
+    content = json.loads(file.read_text())
+    machine, pythons = content["machine"], {peer.get("python") for peer in content["peers"].values()} - {None}
+    versions = ", ".join(f"CPython {version}" for version in sorted(pythons))
+    noted = " Quick run, not to be quoted." if content.get("quick") else ""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, {versions}, {content['date'][:10]}. "
+        f"Medians of {content['repetitions']} paired runs.{noted}"
+    )

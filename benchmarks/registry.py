@@ -60,7 +60,15 @@ class AtMost:
         return f"at most {self.limit}"
 
 
-Target = Times | AtMost
+@dataclass(frozen=True)
+class AsCheapAsAny:
+    """Not dearer than any peer measured in the row, each within its repetitions."""
+
+    def __str__(self) -> str:
+        return "first"
+
+
+Target = Times | AtMost | AsCheapAsAny
 Measure = Callable[["Bench"], "float | Measured"]
 
 
@@ -70,7 +78,7 @@ class Row:
 
     ``relative`` says whether ratios between loops mean anything; ``resolution`` is the spread, in the row's
     unit, below which a row is never called noisy; ``variables`` go into the environment of its processes;
-    ``baseline`` is the peer to take ratios to, if not the table's.
+    ``baseline`` is the peer to take ratios to, if not the table's; ``quick`` whether the quick mode has the row.
     """
 
     name: str
@@ -83,9 +91,17 @@ class Row:
     resolution: float = 0.0
     variables: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
+    quick: bool = True
 
 
 ROWS: dict[str, Row] = {}
+
+
+def add(new: Row) -> None:
+    """Put a row at the end of the table."""
+    if new.name in ROWS:
+        raise ValueError(f"two rows are named {new.name!r}")
+    ROWS[new.name] = new
 
 
 def row(
@@ -102,9 +118,7 @@ def row(
 
     def register(measure: Measure) -> Measure:
         name = measure.__name__.replace("_", "-")
-        if name in ROWS:
-            raise ValueError(f"two rows are named {name!r}")
-        ROWS[name] = Row(name, title, unit, group, measure, targets, relative, resolution, variables or {}, baseline)
+        add(Row(name, title, unit, group, measure, targets, relative, resolution, variables or {}, baseline))
         return measure
 
     return register

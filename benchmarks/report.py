@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.peers import BASELINE, BUILDS, NOTES, SUBJECT, Peer
+from benchmarks.registry import Group
 from benchmarks.summary import NOISY, Figure, Line, Verdict
 
 LEGEND = (
@@ -14,6 +15,20 @@ LEGEND = (
     "±: half of what the middle half of the repetitions spans.",
     f"~ noisy: the middle half of the repetitions spans more than {NOISY:.0%}.",
 )
+
+ARTEFACT = (
+    "*: in a process that freed one block of 8 MB first, so that glibc keeps large buffers instead of mapping anew."
+)
+TOO_NOISY = 0.2
+"""A run in which a larger share of the figures is noisy is not to be quoted."""
+
+SECTIONS = (
+    frozenset({Group.MICRO, Group.MEMORY, Group.START}),
+    frozenset({Group.NETWORK}),
+    frozenset({Group.DEFERRED, Group.STORY}),
+    frozenset({Group.REACTOR}),
+)
+"""Groups of rows that share a table; each table has the columns that have something to say in it."""
 
 
 def number(value: float) -> str:
@@ -59,6 +74,24 @@ def table(lines: Sequence[Line], peers: Sequence[Peer], *, check: bool, with_spr
     return [header, *body]
 
 
+def throughput_table(lines: Sequence[Line], peers: Sequence[Peer]) -> list[list[str]]:
+    """Requests a second, in thousands. The client is the busier side in most rows, so the cost says more."""
+    body = [
+        [
+            line.row.title,
+            "k/s",
+            *(
+                number(figure.throughput / 1000) if figure is not None and figure.throughput else ""
+                for figure in (line.figures.get(peer.name) for peer in peers)
+            ),
+            "",
+        ]
+        for line in lines
+        if any(figure.throughput for figure in line.figures.values())
+    ]
+    return [["requests a second", "unit", *(peer.title for peer in peers), ""], *body]
+
+
 def as_text(cells: Sequence[Sequence[str]]) -> str:
     """Aligned: names to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -79,7 +112,7 @@ def as_markdown(cells: Sequence[Sequence[str]]) -> str:
     header, *body = cells
     last = len(header) - 1
     rule = ["---" if place in (0, 1, last) else "--:" for place in range(len(header))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *body]).replace("asyncio *", "asyncio \\*")
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *body]).replace(" * |", " \\* |")
 
 
 def problems(lines: Iterable[Line], peers: Sequence[Peer], described: Mapping[str, Mapping[str, object]]) -> list[str]:
@@ -95,6 +128,16 @@ def problems(lines: Iterable[Line], peers: Sequence[Peer], described: Mapping[st
             if figure.problem:
                 by_reason.setdefault((line.row.title, figure.problem), []).append(name)
     return found + [f"{title} ({', '.join(names)}): {reason}" for (title, reason), names in by_reason.items()]
+
+
+def noise(lines: Iterable[Line]) -> list[str]:
+    figures = [figure for line in lines for figure in line.figures.values() if figure.median is not None]
+    noisy = sum(figure.noisy for figure in figures)
+    if noisy <= TOO_NOISY * len(figures):
+        return []
+    return [
+        f"TOO NOISY TO QUOTE: {noisy} of {len(figures)} figures spread by more than {NOISY:.0%}. A quieter machine?"
+    ]
 
 
 def verdict_lines(lines: Iterable[Line]) -> list[str]:
@@ -115,11 +158,23 @@ def report(
     check: bool = False,
 ) -> str:
     shown = [peer for peer in peers if any(peer.name in line.figures for line in lines)]
-    cells = table(lines, shown, check=check, with_spread=not markdown)
+    tables = []
+    for section in SECTIONS:
+        inside = [line for line in lines if line.row.group in section]
+        columns = [peer for peer in shown if any(peer.name in line.figures for line in inside)]
+        if inside:
+            cells = table(inside, columns, check=check, with_spread=not markdown)
+            tables.append(as_markdown(cells) if markdown else as_text(cells))
+            cells = throughput_table(inside, columns)
+            if len(cells) > 1:
+                tables.append(as_markdown(cells) if markdown else as_text(cells))
     legend = LEGEND[:1] + LEGEND[2:] if markdown else LEGEND
     notes = [*legend, *(NOTES[peer.name] for peer in shown if peer.name in NOTES)]
-    parts = [as_markdown(cells) if markdown else as_text(cells), ("\n\n" if markdown else "\n").join(notes)]
-    parts.append("\n".join(problems(lines, peers, described)))
+    if any(line.row.title.endswith("*") for line in lines):
+        notes.append(ARTEFACT.replace("*", "\\*") if markdown else ARTEFACT)
+    notes += [f"{line.row.title}: asked by {', '.join(line.clients)}." for line in lines if line.clients]
+    parts = [*tables, ("\n\n" if markdown else "\n").join(notes)]
+    parts.append("\n".join([*problems(lines, peers, described), *noise(lines)]))
     if check:
         parts.append("\n".join(verdict_lines(lines)))
     return "\n\n".join(part for part in parts if part)

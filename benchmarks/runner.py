@@ -94,8 +94,6 @@ def measure_once(row: Row, peer: Peer, scale: float, cell: Cell) -> None:
         command.append(f"--core={core}")
     if load_core is not None:
         command.append(f"--load-core={load_core}")
-    if peer.free_large_block:
-        command.append("--free-large-block")
     try:
         result = run_child(command, row.variables)
     except RuntimeError as error:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from benchmarks.peers import BASELINE, Peer, targets_of
-from benchmarks.registry import AtMost, Row, Target
-from benchmarks.runner import Cells
+from benchmarks.peers import BASELINE, COMPETITORS, Peer, targets_of
+from benchmarks.registry import AsCheapAsAny, AtMost, Row, Target
+from benchmarks.runner import Cell, Cells
 
 NOISY = 0.10
 """A figure whose middle half spans more than this share of its median is marked noisy."""
@@ -30,22 +30,24 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Figure:
-    """One cell: the median, its ratio to the baseline, and how far they spread (the middle half)."""
+    """One cell: the median, its ratio to the baseline, how far they spread (the middle half), and requests a second."""
 
     median: float | None
     ratio: float | None = None
     spread: float | None = None
     noisy: bool = False
     problem: str | None = None
+    throughput: float | None = None
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the table, by the peer's name."""
+    """One row of the table, by the peer's name; ``clients`` are the programs that asked, if it was not ours."""
 
     row: Row
     figures: dict[str, Figure] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
+    clients: tuple[str, ...] = ()
 
 
 def middle_half(values: Sequence[float]) -> float:
@@ -62,11 +64,20 @@ def paired_ratios(base: Sequence[float | None], values: Sequence[float | None]) 
 
 
 def summarise(row: Row, cells: Cells, peers: Iterable[Peer], baseline: str = BASELINE) -> Line:
-    figures = {name: figure(row, cells, name, row.baseline or baseline) for name in cells}
+    figures = {
+        name: replace(figure(row, cells, name, row.baseline or baseline), throughput=throughput(cells[name]))
+        for name in cells
+    }
     verdicts = tuple(
         verdict(row, cells, peer, target) for peer in peers if peer.name in cells for target in targets_of(row, peer)
     )
-    return Line(row, figures, verdicts)
+    clients = sorted({details["client"] for cell in cells.values() for details in cell.details if "client" in details})
+    return Line(row, figures, verdicts, tuple(clients))
+
+
+def throughput(cell: Cell) -> float | None:
+    counted = [kept["requests_per_second"] for kept in cell.details if "requests_per_second" in kept]
+    return statistics.median(counted) if counted else None
 
 
 def figure(row: Row, cells: Cells, name: str, baseline: str) -> Figure:
@@ -86,6 +97,8 @@ def figure(row: Row, cells: Cells, name: str, baseline: str) -> Figure:
 
 
 def verdict(row: Row, cells: Cells, peer: Peer, target: Target) -> Verdict:
+    if isinstance(target, AsCheapAsAny):
+        return verdict_of_all(row, cells, peer)
     against = None if isinstance(target, AtMost) else target.against
     if against is not None and against not in cells:
         return Verdict(peer.name, str(target), None, None)
@@ -95,3 +108,14 @@ def verdict(row: Row, cells: Cells, peer: Peer, target: Target) -> Verdict:
         return Verdict(peer.name, str(target), own.median, met, own.noisy)
     met = None if own.ratio is None else own.ratio >= target.ratio
     return Verdict(peer.name, str(target), own.ratio, met, own.noisy)
+
+
+def verdict_of_all(row: Row, cells: Cells, peer: Peer) -> Verdict:
+    """Against the peer that comes nearest, or is ahead by most."""
+    figures = {name: figure(row, cells, peer.name, name) for name in COMPETITORS if name in cells}
+    ratios = {name: found for name, found in figures.items() if found.ratio is not None}
+    if not ratios:
+        return Verdict(peer.name, "first", None, None)
+    nearest = min(ratios, key=lambda name: ratios[name].ratio or 0)
+    found = ratios[nearest]
+    return Verdict(peer.name, f"first; next {nearest}", found.ratio, (found.ratio or 0) >= 1, found.noisy)

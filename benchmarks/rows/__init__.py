@@ -2,6 +2,6 @@
 
 # isort: off
 from benchmarks.registry import ROWS
-from benchmarks.rows import scheduling, tasks, memory, startup, network, deferreds, twisted
+from benchmarks.rows import scheduling, tasks, memory, startup, network, web, processes, deferreds, twisted
 
-__all__ = ["ROWS", "deferreds", "memory", "network", "scheduling", "startup", "tasks", "twisted"]
+__all__ = ["ROWS", "deferreds", "memory", "network", "processes", "scheduling", "startup", "tasks", "twisted", "web"]

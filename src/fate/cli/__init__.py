@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "run": "fate.cli.run",
     "doctor": "fate.cli.doctor",
+    "bench": "fate.cli.bench",
 }
 """The commands' names and the modules that hold them, in the order the help shows them."""
 

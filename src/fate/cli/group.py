@@ -59,6 +59,7 @@ def group() -> None:
     \b
       fate run server.py       runs a program with Fate under its asyncio
       fate doctor              tells whether Fate is well on this machine
+      fate bench               measures Fate beside asyncio and other loops
 
     Ask any command for more with --help.
     """
