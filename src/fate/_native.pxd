@@ -50,21 +50,6 @@ cdef extern from *:
         static inline int fate_still(PyObject *context, PyObject *snapshot, Py_ssize_t references) { return 0; }
     #endif
 
-    /* Calls `callback(*args)` inside `context`; gives None, or the exception that came out of it. */
-    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
-        PyObject *result = NULL;
-        if (PyContext_Enter(context) == 0) {
-            result = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0),
-                                         (size_t)PyTuple_GET_SIZE(args), NULL);
-            if (PyContext_Exit(context) != 0) Py_CLEAR(result);
-        }
-        if (result != NULL) {
-            Py_DECREF(result);
-            Py_RETURN_NONE;
-        }
-        return fate_raised();
-    }
-
     /* Calls `callback(*args)` in the context that is current; 0, or 1 if it raised. */
     static inline int fate_run(PyObject *callback, PyObject *args) {
         PyObject *result, *const *items = &PyTuple_GET_ITEM(args, 0);
@@ -81,6 +66,24 @@ cdef extern from *:
         if (result == NULL) return 1;
         Py_DECREF(result);
         return 0;
+    }
+
+    /* As above, inside `context`. */
+    static inline int fate_run_inside(PyObject *context, PyObject *callback, PyObject *args) {
+        int failed = 1;
+        Py_INCREF(context);
+        if (PyContext_Enter(context) == 0) {
+            failed = fate_run(callback, args);
+            if (PyContext_Exit(context) != 0) failed = 1;
+        }
+        Py_DECREF(context);
+        return failed;
+    }
+
+    /* As above; gives None, or the exception that came out of it. */
+    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
+        if (fate_run_inside(context, callback, args)) return fate_raised();
+        Py_RETURN_NONE;
     }
 
     /* Where Python counts or lists all references, or counts them otherwise, it shall see every object come and go. */

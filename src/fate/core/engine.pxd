@@ -91,9 +91,8 @@ cdef class Engine(Owner):
 
     cdef inline Handle _run_next(self, list queue, Py_ssize_t head, SharedContext shared):
         """Take the handle at `head`. A usual one is run: None. Another one is returned."""
-        cdef PyObject *context = shared.inside() if self._instrument is None else NULL
         cdef PyObject *left = fate_run_usual(
-            <PyObject *>queue, head, Handle, SHARING, context, &self._current_id, HANDLES._list
+            <PyObject *>queue, head, Handle, ONCE, SHARING, shared.inside(), &self._current_id, HANDLES._list
         )
         cdef object taken
         if left == NULL:

@@ -385,7 +385,7 @@ class Engine(Owner):
         try:
             for head in range(self._head, end):
                 self._head = head + 1
-                if fast:
+                if fast and self._instrument is None:
                     handle = self._run_next(queue, head, shared)
                 else:
                     handle = queue[head]

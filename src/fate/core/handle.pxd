@@ -56,17 +56,25 @@ cdef extern from *:
         return handle;
     }
 
-    /* Takes queue[head] and runs it if it is a usual handle that `context`, which is entered, serves. NULL: it ran.
-       Else a new reference to what was taken: with an exception set if it ran and raised, without if it has not run. */
-    static inline PyObject *fate_run_usual(PyObject *queue, Py_ssize_t head, PyTypeObject *type, char kind,
+    /* Takes queue[head] and runs it if it is a usual handle: one that has a context of its own (`once`), or that
+       `context`, which is entered, serves. NULL: it ran. Else a new reference to what was taken: with an exception set
+       if it ran and raised, without if it has not run. */
+    static inline PyObject *fate_run_usual(PyObject *queue, Py_ssize_t head, PyTypeObject *type, char once, char sharing,
                                            PyObject *context, int64_t *current_id, struct fate_freelist *dead) {
         PyObject *taken = PyList_GET_ITEM(queue, head);
         fate_handle *handle = (fate_handle *)taken;
         PyList_SET_ITEM(queue, head, Py_NewRef(Py_None));
-        if (Py_TYPE(taken) != type || handle->_cancelled || handle->_kind != kind || context == NULL
-            || !fate_still(context, handle->_snapshot, 2)) return taken;
-        *current_id = handle->id;
-        if (fate_run(handle->_callback, handle->_args)) return taken;
+        if (Py_TYPE(taken) != type || handle->_cancelled) return taken;
+        if (handle->_kind == sharing) {
+            if (context == NULL || !fate_still(context, handle->_snapshot, 2)) return taken;
+            *current_id = handle->id;
+            if (fate_run(handle->_callback, handle->_args)) return taken;
+        } else if (handle->_kind == once) {
+            *current_id = handle->id;
+            if (fate_run_inside(handle->_snapshot, handle->_callback, handle->_args)) return taken;
+        } else {
+            return taken;
+        }
         if (!FATE_MAY_KEEP || Py_REFCNT(taken) != 1 || handle->__weakref__ != NULL) {
             Py_SETREF(handle->_callback, Py_NewRef(Py_None));
             Py_SETREF(handle->_args, Py_NewRef(Py_None));
@@ -90,6 +98,6 @@ cdef extern from *:
     """
     Handle fate_filled(PyObject *blank, object callback, tuple args, object snapshot, object loop)
     PyObject *fate_run_usual(
-        PyObject *queue, Py_ssize_t head, type cls, char kind, PyObject *context, int64_t *current_id,
+        PyObject *queue, Py_ssize_t head, type cls, char once, char sharing, PyObject *context, int64_t *current_id,
         fate_freelist *dead,
     )
