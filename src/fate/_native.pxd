@@ -1,6 +1,6 @@
 cimport cython
 from cpython.ref cimport PyObject
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 
 cdef extern from "sys/epoll.h" nogil:
@@ -35,6 +35,16 @@ cpdef bint is_instance(object made, object cls) noexcept
 cdef class Ended:
     cdef readonly object value
     cdef readonly object error
+
+
+cdef class Made:
+    cdef object _maker
+    cdef int _instruction
+    cdef uint64_t _thread
+
+    cdef int _made_here(self) except -1
+    cdef bint _is_elsewhere(self) except -1
+    cpdef object _made_by(self)
 
 
 cdef enum:

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fate import sources
+from fate import _native, sources
 from fate.core.engine import Engine, Instrument
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
@@ -292,6 +292,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         hooks = sys.get_asyncgen_hooks()
         try:
             self._thread_id = threading.get_ident()
+            _native.loop_threads.add(_native.this_thread())
             self._hear_signals()
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
@@ -299,6 +300,7 @@ class Fate(Engine, asyncio.SelectorEventLoop):  # type: ignore[misc]  # its hand
         finally:
             self._stopping = False
             self._thread_id = None
+            _native.loop_threads.discard(_native.this_thread())
             self._unhear_signals()
             events._set_running_loop(None)
             self._set_coroutine_origin_tracking(False)
