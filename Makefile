@@ -49,6 +49,7 @@ check: $(VENV)/made-test $(VENV)/made-check  # mypy reads the types of what the 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/defer/typed.py  # programs that say what types Deferreds have
 	$(BIN)/lint-imports
 
 format: $(VENV)/made-check

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fate.core.fuse import Fuse
     from fate.core.handle import Handle, TimerHandle
     from fate.core.record import Record, Recorder
-    from fate.defer.deferred import Deferred
+    from fate.defer import Deferred
     from fate.errors import FateError
     from fate.loop import Fate, new_event_loop, run
     from fate.net.packet import Packet, PacketFuse

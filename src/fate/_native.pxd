@@ -195,6 +195,16 @@ cdef class Ended:
     cdef readonly object error
 
 
+cdef class Made:
+    cdef object _maker
+    cdef int _instruction
+    cdef uint64_t _thread
+
+    cdef int _made_here(self) except -1
+    cdef bint _is_elsewhere(self) except -1
+    cpdef object _made_by(self)
+
+
 cdef enum:
     FEW = 8
 

@@ -12,14 +12,17 @@ import select
 import sys
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
+from sys import _getframe
+from threading import get_ident as this_thread
 from time import monotonic_ns as clock_ns
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "Ended",
     "Epoll",
     "Freelist",
+    "Made",
     "Notes",
     "SharedContext",
     "advance",
@@ -31,9 +34,11 @@ __all__ = [
     "invoke",
     "is_instance",
     "own",
+    "loop_threads",
     "recycle",
     "run_in_context",
     "skip_frames",
+    "this_thread",
     "throw",
     "track",
 ]
@@ -169,6 +174,40 @@ def skip_frames(folder: str) -> None:
     """From now on `Notes` look past frames whose code lies in `folder`, which ends with a separator."""
     global _skipped
     _skipped = folder
+
+
+loop_threads: set[int] = set()
+"""The numbers of the threads in which a Fate runs."""
+
+
+class Made:
+    """What is known of something from its making on: which code made it, and in which thread."""
+
+    __slots__ = ("_instruction", "_maker", "_thread")
+
+    if TYPE_CHECKING:
+        _maker: Any
+        _instruction: int
+        _thread: int
+
+    def _made_here(self) -> int:
+        frame = _getframe(3)  # from here, past `_prepare` and what called that
+        code = frame.f_code
+        while code.co_filename.startswith(_skipped) and frame.f_back is not None:
+            frame = frame.f_back
+            code = frame.f_code
+        self._maker = code
+        self._instruction = frame.f_lasti
+        self._thread = this_thread()
+        return 0
+
+    def _is_elsewhere(self) -> bool:
+        """Whether this is not the thread it was made in, and that runs a Fate now."""
+        return self._thread in loop_threads and self._thread != this_thread()
+
+    def _made_by(self) -> tuple[Any, int]:
+        """The code that made it, or None, and the instruction."""
+        return self._maker, self._instruction
 
 
 _SHORT = 200

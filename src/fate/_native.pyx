@@ -24,6 +24,12 @@ cdef extern from * nogil:
     #include <unistd.h>
     #include <sys/epoll.h>
     #include <sys/syscall.h>
+    #if !defined(PYPY_VERSION) && PY_VERSION_HEX < 0x030c0000 /* later there are functions for it */
+    #  ifndef Py_BUILD_CORE
+    #    define Py_BUILD_CORE 1
+    #  endif
+    #  include "internal/pycore_frame.h"
+    #endif
 
     #ifndef SYS_epoll_pwait2
     #  if defined(__alpha__)
@@ -130,36 +136,78 @@ cdef extern from * nogil:
         return sent == PYGEN_ERROR ? fate_raised() : result;
     }
 
+    /* The code that Python runs now (a new reference, or NULL) and the instruction in it. To ask PyEval_GetFrame would
+       cost a frame object for each call of the code that is running; so this reads where CPython keeps it. */
+    static inline PyCodeObject *fate_running(int *instruction) {
+    #if defined(PYPY_VERSION) || PY_VERSION_HEX >= 0x030e0000
+        PyFrameObject *frame = PyEval_GetFrame();
+        if (frame == NULL) return NULL;
+        *instruction = PyFrame_GetLasti(frame);
+        return PyFrame_GetCode(frame);
+    #elif PY_VERSION_HEX < 0x030c0000
+        struct _PyInterpreterFrame *frame = PyThreadState_Get()->cframe->current_frame;
+        if (frame == NULL) return NULL;
+        *instruction = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+        return (PyCodeObject *)Py_NewRef(frame->f_code);
+    #else
+    #  if PY_VERSION_HEX < 0x030d0000
+        struct _PyInterpreterFrame *frame = PyThreadState_Get()->cframe->current_frame;
+    #  else
+        struct _PyInterpreterFrame *frame = PyThreadState_Get()->current_frame;
+    #  endif
+        PyObject *code;
+        if (frame == NULL) return NULL;
+        code = PyUnstable_InterpreterFrame_GetCode(frame);
+        if (code == NULL || !PyCode_Check(code)) {
+            Py_XDECREF(code);
+            return NULL;
+        }
+        *instruction = PyUnstable_InterpreterFrame_GetLasti(frame);
+        return (PyCodeObject *)code;
+    #endif
+    }
+
+    static inline int fate_is_in(PyCodeObject *code, PyObject *folder) {
+        PyObject *file = code->co_filename;
+        Py_ssize_t length = PyUnicode_GET_LENGTH(folder);
+        return PyUnicode_GET_LENGTH(file) > length && PyUnicode_KIND(file) == PyUnicode_KIND(folder)
+            && memcmp(PyUnicode_DATA(file), PyUnicode_DATA(folder), (size_t)length * PyUnicode_KIND(folder)) == 0;
+    }
+
     /* The code and instruction that Python runs now, outside the folder `skipped`; a new reference, or NULL. */
     static PyObject *fate_place(PyObject *skipped, int *instruction) {
-        static PyCodeObject *outside = NULL; /* the last one that was found outside: most often the same again */
-        PyFrameObject *frame = PyEval_GetFrame();
         PyCodeObject *code;
-        Py_ssize_t length = PyUnicode_GET_LENGTH(skipped);
+        PyFrameObject *frame;
         *instruction = -1;
-        if (frame == NULL) return NULL;
-        code = PyFrame_GetCode(frame);
-        if (code == outside) {
-            *instruction = PyFrame_GetLasti(frame);
-            return (PyObject *)code;
-        }
-        Py_INCREF((PyObject *)frame);
-        while (PyUnicode_GET_LENGTH(code->co_filename) > length
-               && PyUnicode_KIND(code->co_filename) == PyUnicode_KIND(skipped)
-               && memcmp(PyUnicode_DATA(code->co_filename), PyUnicode_DATA(skipped),
-                         (size_t)length * PyUnicode_KIND(skipped)) == 0) {
-            PyFrameObject *back = PyFrame_GetBack(frame);
-            Py_DECREF((PyObject *)frame);
-            Py_DECREF((PyObject *)code);
-            frame = back;
-            if (frame == NULL) return NULL;
+        code = fate_running(instruction);
+        if (code != NULL && !fate_is_in(code, skipped)) return (PyObject *)code;
+        Py_XDECREF((PyObject *)code);
+        *instruction = -1;
+        frame = PyEval_GetFrame();
+        Py_XINCREF((PyObject *)frame);
+        while (frame != NULL) {
+            PyFrameObject *back;
             code = PyFrame_GetCode(frame);
+            if (!fate_is_in(code, skipped)) {
+                *instruction = PyFrame_GetLasti(frame);
+                Py_DECREF((PyObject *)frame);
+                return (PyObject *)code;
+            }
+            Py_DECREF((PyObject *)code);
+            back = PyFrame_GetBack(frame);
+            Py_DECREF((PyObject *)frame);
+            frame = back;
         }
-        *instruction = PyFrame_GetLasti(frame);
-        Py_DECREF((PyObject *)frame);
-        Py_INCREF((PyObject *)code);
-        Py_XSETREF(outside, code);
-        return (PyObject *)code;
+        return NULL;
+    }
+
+    /* Which thread this is; unlike the system's numbers, these are not used again. */
+    static inline uint64_t fate_thread(void) {
+    #ifdef PYPY_VERSION
+        return (uint64_t)PyThread_get_thread_ident();
+    #else
+        return PyThreadState_Get()->id;
+    #endif
     }
 
     /* The name of a type, or the type itself where it lives for ever. A new reference. */
@@ -255,6 +303,7 @@ cdef extern from *:
     object fate_invoke(object callback, object result, object args, object kwargs, object failed)
     object fate_advance(object generator, object context, object value, int thrown, int *state)
     PyObject *fate_place(object skipped, int *instruction)
+    uint64_t fate_thread() noexcept
     PyObject *fate_type_told(object type)
     PyObject *fate_value_told(object value, int *kind)
     PyObject *fate_callback_told(object callback)
@@ -421,6 +470,35 @@ cpdef object skip_frames(str folder):
     """From now on `Notes` look past frames whose code lies in `folder`, which ends with a separator."""
     global skipped
     skipped = folder
+
+
+loop_threads = set()
+"""The numbers of the threads in which a Fate runs."""
+
+
+def this_thread():
+    """The number of this thread, not used again for another (the system's are)."""
+    return fate_thread()
+
+
+cdef class Made:
+    """What is known of something from its making on: which code made it, and in which thread."""
+
+    cdef int _made_here(self) except -1:
+        cdef PyObject *code = fate_place(skipped, &self._instruction)
+        self._thread = fate_thread()
+        if code != NULL:
+            self._maker = <object>code
+            Py_XDECREF(code)
+        return 0
+
+    cdef bint _is_elsewhere(self) except -1:
+        """Whether this is not the thread it was made in, and that runs a Fate now."""
+        return self._thread != fate_thread() and self._thread in loop_threads
+
+    cpdef object _made_by(self):
+        """The code that made it, or None, and the instruction."""
+        return self._maker, self._instruction
 
 
 cdef class Notes:

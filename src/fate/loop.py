@@ -23,7 +23,7 @@ from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fate import sources
-from fate._native import compiled, own
+from fate._native import compiled, loop_threads, own, this_thread
 from fate.core.engine import Engine, Instrument
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
@@ -316,6 +316,7 @@ class Fate(Engine, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         hooks = sys.get_asyncgen_hooks()
         try:
             self._thread_id = threading.get_ident()
+            loop_threads.add(this_thread())
             self._hear_signals()
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
@@ -323,6 +324,7 @@ class Fate(Engine, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         finally:
             self._stopping = False
             self._thread_id = None
+            loop_threads.discard(this_thread())
             self._unhear_signals()
             events._set_running_loop(None)
             self._set_coroutine_origin_tracking(False)

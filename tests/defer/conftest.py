@@ -15,11 +15,11 @@ class Reports:
     """A reporter that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.lost: list[tuple[Any, str, Any, str]] = []
+        self.lost: list[tuple[Any, str, Any, str, str]] = []
         self.logged: list[tuple[Any, str]] = []
 
-    def unhandled(self, failure: Any, debug: str, story: Any, fired_by: str) -> None:
-        self.lost.append((failure, debug, story, fired_by))
+    def unhandled(self, failure: Any, debug: str, story: Any, made_by: str, fired_by: str) -> None:
+        self.lost.append((failure, debug, story, made_by, fired_by))
 
     def log(self, failure: Any, what: str) -> None:
         self.logged.append((failure, what))

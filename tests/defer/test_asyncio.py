@@ -314,3 +314,24 @@ def test_a_future_of_a_deferred_that_fails_with_stop_iteration_is_done(run: Run)
 
     with pytest.raises(RuntimeError, match="StopIteration"):
         run(main())
+
+
+def test_a_canceller_that_raises_does_not_keep_a_task_from_being_cancelled(run: Run, reported: Any) -> None:
+    def canceller(_: object) -> None:
+        raise ValueError("cannot stop it")
+
+    async def main() -> None:
+        d = Deferred(canceller)
+
+        async def wait() -> None:
+            await d
+
+        task = asyncio.ensure_future(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        d.callback("late")
+
+    run(main())
+    assert [str(failure.value) for failure, _ in reported.logged] == ["cannot stop it"]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gc
 import pickle
 import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+import fate
 from fate import defer
 from fate.defer import CallbackError, Deferred, DeferredList, Failure, gatherResults, inlineCallbacks, succeed
-from fate.errors import DeferredError
+from fate.defer.deferred import WAITS_ON, Continuation
+from fate.errors import DeferredError, WrongThreadError
 
 DEEP = 100_000
 
@@ -89,7 +93,9 @@ def test_waiting_deferreds_and_generators_are_entries_too() -> None:
         return (yield inner)
 
     waiting = function()
-    assert [pair[0][1] for pair in inner._callbacks] == [(outer,), ()]
+    ((first,), (second,)) = (pair[0][1] for pair in inner._callbacks)
+    assert first is outer
+    assert isinstance(second, Continuation)
     inner.callback(5)
     assert (results_of(outer), results_of(waiting)) == ([5], [None])
 
@@ -201,7 +207,7 @@ def test_what_must_recurse_ends_in_an_error_not_in_a_crash() -> None:
     chain = [Deferred()]
     for _ in range(10 * sys.getrecursionlimit()):
         chain.append(Deferred())
-        chain[-2].chainDeferred(chain[-1])
+        chain[-2].addCallbacks(chain[-1].callback, chain[-1].errback)
     chain[0].callback(None)
     assert not chain[-1].called
     failures: list[Any] = []
@@ -400,3 +406,164 @@ def test_a_deferred_that_is_paused_while_one_that_waited_for_it_runs_stops() -> 
     assert order == []
     inner.unpause()
     assert order == ["too early"]
+
+
+# -- what other code made of the list of callbacks --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [None, 3, (), (print,), (print, (), {}), ((print,), (print,)), ((), ()), "ab", ((print, 3, {}), (print, 3, {})),
+     ((WAITS_ON, (), {}), (WAITS_ON, (), {})), ((WAITS_ON, (3,), {}), (WAITS_ON, (3,), {})), ((3, (), {}), (3, (), {})),
+     ((print, (), 3), (print, (), 3))],
+)  # fmt: skip
+def test_a_malformed_entry_fails_with_a_type_error(entry: Any) -> None:
+    d = Deferred()
+    d._callbacks.append(entry)
+    d.callback(1)
+    ((failure,),) = [results_of(d)]
+    assert failure.check(TypeError)
+
+
+def test_a_malformed_entry_in_a_list_of_its_own_fails_and_the_next_is_called() -> None:
+    d = Deferred()
+    call = (lambda failure: str(failure.value), [], None)
+    d._callbacks = [("x",), (call, call)]
+    d.callback(1)
+    (text,) = results_of(d)
+    assert text.startswith("_callbacks has an entry ('x',); each is a pair")
+
+
+def test_what_is_no_list_is_no_list_of_callbacks() -> None:
+    with pytest.raises(TypeError, match="not 3"):
+        Deferred()._callbacks = 3  # type: ignore[assignment]
+
+
+# -- a hundred thousand of them ---------------------------------------------------------------------------------------
+
+MANY = 50_000
+
+
+def chain(last: Deferred) -> Deferred:
+    for _ in range(MANY):
+        d = succeed(None)
+        d.addCallback(lambda _, last=last: last)
+        last = d
+    return last
+
+
+def generators(last: Deferred) -> Deferred:
+    @inlineCallbacks
+    def wait(d: Deferred) -> Any:
+        return (yield d)
+
+    for _ in range(MANY):
+        last = wait(last)
+    return last
+
+
+def chained(last: Deferred) -> Deferred:
+    d = last
+    for _ in range(MANY):
+        d.chainDeferred(follows := Deferred())
+        d = follows
+    return d
+
+
+@pytest.mark.parametrize("build", [chain, generators, chained])
+def test_many_in_a_row_are_fired_without_a_stack(build: Any) -> None:
+    for result in (7, ValueError("x")):
+        last = Deferred()
+        first = build(last)
+        last.errback(result) if isinstance(result, Exception) else last.callback(result)
+        (got,) = results_of(first)
+        assert (got if isinstance(got, int) else got.value) is result
+
+
+@pytest.mark.parametrize("build", [chain, generators])
+def test_many_in_a_row_are_cancelled_without_a_stack(build: Any) -> None:
+    cancelled: list[Any] = []
+    last = Deferred(cancelled.append)
+    first = build(last)
+    first.cancel()
+    assert cancelled == [last]
+    (failure,) = results_of(first)
+    assert failure.check(defer.CancelledError)
+
+
+def test_deferreds_that_wait_for_each_other_cannot_be_cancelled() -> None:
+    a, b = Deferred(), Deferred()
+    a.addCallback(lambda _: b)
+    b.addCallback(lambda _: a)
+    a.callback(None)
+    b.callback(None)
+    with pytest.raises(RecursionError, match="waits for itself"):
+        a.cancel()
+
+
+def test_generators_that_wait_for_each_other_cannot_be_cancelled() -> None:
+    ready = Deferred()
+    made: list[Deferred] = []
+
+    @inlineCallbacks
+    def wait(other: int) -> Any:
+        yield ready
+        yield made[other]
+
+    made += [wait(1), wait(0)]
+    ready.callback(None)
+    with pytest.raises(RecursionError, match="waits for itself"):
+        made[0].cancel()
+
+
+# -- threads ----------------------------------------------------------------------------------------------------------
+
+
+def in_a_thread(f: Any, *args: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(f, *args).result()
+
+
+def test_callbacks_are_not_run_outside_the_thread_of_the_loop() -> None:
+    async def main() -> None:
+        got: list[int] = []
+        d, fired, bare = Deferred(), succeed(1), Deferred()
+        d.addCallback(got.append)
+        fires = [(d.callback, (1,)), (d.errback, (ValueError(),)), (d.cancel, ())]
+        adds = [(f, (print,)) for f in (fired.addBoth, fired.addCallback, fired.addErrback, fired.addCallbacks)]
+        for f, args in fires + adds:
+            with pytest.raises(WrongThreadError, match=r"main at .*callFromThread.*call_soon_threadsafe"):
+                in_a_thread(f, *args)
+        assert not d.called and got == []
+        assert fired.result == 1
+        d.callback(7)
+        assert got == [7]
+        in_a_thread(bare.callback, 3)  # nobody waits for it
+        assert await bare == 3
+        future = Deferred()
+        waiting = future.asFuture(asyncio.get_running_loop())
+        in_a_thread(future.callback, 4)
+        assert await waiting == 4
+
+    fate.run(main())
+
+
+def test_without_a_loop_any_thread_may_fire() -> None:
+    got: list[int] = []
+    d = Deferred()
+    d.addCallback(got.append)
+    in_a_thread(d.callback, 1)
+    in_a_thread(d.addCallback, got.append)
+    assert got == [1, None]
+
+
+def test_a_deferred_of_a_thread_without_a_loop_may_be_fired_by_the_loop() -> None:
+    got: list[int] = []
+
+    async def main() -> None:
+        d = in_a_thread(Deferred)
+        d.addCallback(got.append)
+        d.callback(1)
+
+    fate.run(main())
+    assert got == [1]

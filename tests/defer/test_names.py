@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 import pytest
 from support import printed
@@ -10,7 +12,9 @@ from support import printed
 import fate
 from fate import defer
 
-OWN = {"CallbackError", "NoCurrentExceptionError", "Story", "fromAwaitable", "getStory", "setStory"}
+OWN = {
+    "CallbackError", "NoCurrentExceptionError", "Story", "WaitsForItselfError", "fromAwaitable", "getStory", "setStory",
+}  # fmt: skip
 
 
 def test_every_public_name_of_twisteds_is_here() -> None:
@@ -65,3 +69,23 @@ def test_they_need_no_twisted_and_no_loop() -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError):
         defer.Deferred().nothing  # noqa: B018
+
+
+def test_the_types_are_of_the_same_names() -> None:
+    stub = ast.parse(Path(inspect.getfile(defer)).with_suffix(".pyi").read_text())
+    imported = {
+        alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname
+    }
+    named = {
+        node.target.id for node in stub.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    defined = {node.name: node for node in stub.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+    assert {name for name in imported | named | set(defined) if not name.startswith("_")} == set(defer.__all__)
+    for name, node in defined.items():
+        if isinstance(node, ast.ClassDef):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef) and not name.startswith("_"):
+                    assert hasattr(getattr(defer, name), method.name), (name, method.name)
+        elif inspect.isfunction(getattr(defer, name)):  # a compiled function has no signature
+            parameters = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+            assert list(inspect.signature(getattr(defer, name)).parameters)[: len(parameters)] == parameters, name

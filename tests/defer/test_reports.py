@@ -38,9 +38,11 @@ def test_an_error_is_reported_as_soon_as_it_is_lost(reported: Any) -> None:
     assert reported.lost == []
     del d
     collect_uncompiled()
-    ((failure, _, story, fired_by),) = reported.lost
+    ((failure, _, story, made_by, fired_by),) = reported.lost
     assert failure.check(ValueError)
     assert story is None
+    assert made_by.startswith("test_an_error_is_reported_as_soon_as_it_is_lost at ")
+    assert int(fired_by.rpartition(":")[2]) - int(made_by.rpartition(":")[2]) == 2
     assert fired_by.startswith("test_an_error_is_reported_as_soon_as_it_is_lost at ")
     reported.lost.clear()
 
@@ -104,7 +106,7 @@ def test_a_program_sees_it_on_its_standard_error() -> None:
     )
     assert done.returncode == 0
     assert "Unhandled error in Deferred: integer division or modulo by zero" in done.stderr
-    assert "It was fired by program at <string>:4" in done.stderr
+    assert "It was made by program at <string>:4\nand fired by program at <string>:4" in done.stderr
 
 
 def test_the_story_may_be_switched_on_from_outside() -> None:
@@ -387,3 +389,26 @@ def test_a_story_is_told_whatever_the_result_is_like(stories: None) -> None:
         assert len(str(d.story())) < 2000
         with pytest.raises(AlreadyCalledError):
             d.callback(None)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Deferred(), lambda: defer.fail(ValueError()), lambda: defer.maybeDeferred(fail),
+     lambda: defer.gatherResults([defer.fail(ValueError())], consumeErrors=True),
+     lambda: defer.execute(fail), lambda: inlineCallbacks(lambda: (fail() for _ in "1"))()],
+)  # fmt: skip
+def test_a_report_says_who_made_it_wherever_it_was_made(reported: Any, make: Any) -> None:
+    d = make()
+    if not d.called:
+        d.errback(ValueError())
+    del d
+    collect_uncompiled()
+    ((_, _, _, made_by, _),) = reported.lost
+    assert made_by.startswith("<lambda> at ")
+    reported.lost.clear()
+
+
+def test_an_error_of_firing_twice_says_who_made_it() -> None:
+    d = succeed(1)
+    with pytest.raises(AlreadyCalledError, match="made by test_an_error_of_firing_twice_says_who_made_it at "):
+        d.callback(2)

@@ -429,15 +429,31 @@ def test_nothing_is_left_behind_when_the_reactor_ends(reactor: Reactor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "port", "timeout"), [("127.0.0.1", 70000, 5), ("a\0b", 1, 5), ("a" * 300, 1, 5), ("127.0.0.1", 1, "x")]
-)
+    ("host", "port", "timeout"),
+    [("127.0.0.1", 0, 5), ("127.0.0.1", "x", 5), ("127.0.0.1", True, 5), (3, 1, 5), ("127.0.0.1", 70000, 5),
+     ("a\0b", 1, 5), ("a" * 300, 1, 5), ("127.0.0.1", 1, "x")],
+)  # fmt: skip
 def test_a_connection_that_cannot_be_asked_for_is_a_typed_failure(
-    reactor: Reactor, host: str, port: int, timeout: Any
+    reactor: Reactor, host: Any, port: Any, timeout: Any
 ) -> None:
     client = Client(reactor)
     reactor.connectTCP(host, port, client, timeout)
     reactor.run()
     assert client.told == ["start", ConnectError, "stop"]
+
+
+@pytest.mark.parametrize(
+    ("port", "interface", "words"),
+    [(70000, "", "a port is a number from 0 to 65535, not 70000"), (-1, "", "not -1"), ("x", "", "not 'x'"),
+     (None, "", "not None"), (True, "", "not True"), (0, 3, "an interface is an address as text, not 3"),
+     (0, "1.2.3.4.5", "cannot listen on 1.2.3.4.5, port 0"), (0, "a\0b", "cannot listen")],
+)  # fmt: skip
+def test_where_nobody_can_listen(reactor: Reactor, port: Any, interface: Any, words: str) -> None:
+    factory = Client(reactor)
+    with pytest.raises(CannotListenError) as caught:
+        reactor.listenTCP(port, factory, interface=interface)
+    assert words in str(caught.value)
+    assert factory.told == []
 
 
 def test_a_factory_that_raises_when_it_is_told_is_reported_at_once_and_stopped(reactor: Reactor) -> None:

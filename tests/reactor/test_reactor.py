@@ -19,6 +19,7 @@ from fate.reactor import Reactor
 from fate.reactor.errors import (
     AlreadyCalled,
     AlreadyCancelled,
+    DelayError,
     ReactorAlreadyRunning,
     ReactorNotRestartable,
     ReactorNotRunning,
@@ -245,5 +246,39 @@ def test_a_system_exit_after_a_wait_at_the_end_does_not_keep_the_reactor_running
     reactor.addSystemEventTrigger("during", "shutdown", sys.exit, 4)
     reactor.callWhenRunning(reactor.stop)
     reactor.callLater(0.01, waited.callback, None)
-    reactor.run()
+    with pytest.raises(SystemExit) as caught:
+        reactor.run()
+    assert caught.value.code == 4
     assert not reactor.running
+
+
+def test_a_system_exit_after_a_wait_at_the_start_ends_the_program(reactor: Reactor) -> None:
+    waited: Deferred = Deferred()
+    reactor.addSystemEventTrigger("before", "startup", lambda: waited)
+    reactor.addSystemEventTrigger("after", "startup", sys.exit, 4)
+    reactor.callLater(0, waited.callback, None)
+    with pytest.raises(SystemExit) as caught:
+        reactor.run()
+    assert caught.value.code == 4
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -float("inf"), "1", None, 10**400])
+def test_a_delay_that_is_no_finite_number(reactor: Reactor, seconds: Any) -> None:
+    call = reactor.callLater(1, print)
+    due = call.getTime()
+    for f in (lambda: reactor.callLater(seconds, print), lambda: call.reset(seconds), lambda: call.delay(seconds)):
+        with pytest.raises(DelayError, match="a delay is a finite number of seconds, not "):
+            f()
+    assert (call.active(), call.getTime()) == (True, due)
+
+
+def test_a_call_cannot_be_reset_to_the_past(reactor: Reactor) -> None:
+    call = reactor.callLater(1, print)
+    with pytest.raises(DelayError, match="negative: -1"):
+        call.reset(-1)
+    assert call.active()
+
+
+def test_a_call_may_be_brought_forward(reactor: Reactor) -> None:
+    reactor.callLater(1000, reactor.stop).delay(-1001)  # as in Twisted
+    reactor.run()

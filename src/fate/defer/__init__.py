@@ -3,7 +3,8 @@
 The map: `deferred` is the Deferred; `stepper` and `inline` run generators and coroutines that wait for Deferreds;
 `gather`, `racing` and `locks` stand on those; `filelock` is a lock between processes; `failure` and `frames` carry
 errors; `debug`, `report` and `story` tell of them; `futures` bridges to asyncio, `misuse` has Twisted's warnings,
-`timeouts` and `subclasses` small parts, `errors` the exceptions. This module holds the public names and nothing else.
+`timeouts` and `subclasses` small parts, `errors` the exceptions. This module holds the public names and nothing else;
+`__init__.pyi` has their types.
 """
 
 from fate.defer.debug import DebugInfo
@@ -27,6 +28,7 @@ from fate.defer.errors import (
     QueueOverflow,
     QueueUnderflow,
     TimeoutError,
+    WaitsForItselfError,
 )
 from fate.defer.failure import Failure
 from fate.defer.filelock import DeferredFilesystemLock
@@ -70,6 +72,7 @@ __all__ = [
     "QueueUnderflow",
     "Story",
     "TimeoutError",
+    "WaitsForItselfError",
     "ensureDeferred",
     "execute",
     "fail",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from fate._native import Notes
 from fate.defer import report
 from fate.defer.errors import CancelledError, FirstError
-from fate.defer.story import FOLDER, Story
+from fate.defer.story import FOLDER, Story, place
 
 _alive = 0
 _lost: list[Any] = []  # of what is to be reported: a Failure, who made and fired its Deferred, its notes, and where
@@ -28,7 +28,8 @@ class DebugInfo:
     """Held by a Deferred that has failed, or for which debugging is on.
 
     failResult: the Failure nobody has handled yet, or None. creator, invoker: formatted stacks of who made and who
-    fired the Deferred, if debugging is on. notes: its story, if stories are on. fired_by: where it came to fail.
+    fired the Deferred, if debugging is on. notes: its story, if stories are on; if not, made_by: code and
+    instruction that made it, and fired_by: where it came to fail.
     given_up: a task that awaited it was cancelled, so that its being cancelled is nobody's to handle.
     """
 
@@ -37,6 +38,7 @@ class DebugInfo:
         creator: list[str] | None
         invoker: list[str] | None
         notes: Notes | None
+        made_by: tuple[Any, int] | None
         fired_by: Notes | None
         given_up: bool
 
@@ -47,6 +49,7 @@ class DebugInfo:
         self.creator = None
         self.invoker = None
         self.notes = None
+        self.made_by = None
         self.fired_by = None
         self.given_up = False
 
@@ -57,7 +60,7 @@ class DebugInfo:
         global _alive
         _alive -= 1
         if self.failResult is not None and not sys.is_finalizing() and not (self.given_up and _is_cancelled(self)):
-            _lost.append((self.failResult, self.creator, self.invoker, self.notes, self.fired_by))
+            _lost.append((self.failResult, self.creator, self.invoker, self.notes, self.made_by, self.fired_by))
             _report_lost()
 
 
@@ -71,11 +74,12 @@ def _is_cancelled(info: DebugInfo) -> bool:
 def _report_lost() -> None:
     """Report what has been lost. Where the stack is too deep for that, it waits for the next time."""
     while _lost:
-        failure, creator, invoker, notes, fired_by = last = _lost.pop()
+        failure, creator, invoker, notes, made_by, fired_by = last = _lost.pop()
         try:
             story = None if notes is None else Story("Story of the Deferred", notes)
             where = "" if fired_by is None else Story("", fired_by).steps[-1].where()
-            report.reporter().unhandled(failure, _stacks(creator, invoker), story, where)
+            maker = "" if made_by is None else place(*made_by)
+            report.reporter().unhandled(failure, _stacks(creator, invoker), story, maker, where)
         except RecursionError:
             _lost.append(last)
             return

@@ -1,6 +1,6 @@
 cimport cython
 
-from fate._native cimport Notes, invoke, is_instance, recycle
+from fate._native cimport Made, Notes, invoke, is_instance, recycle
 from fate.defer.debug cimport DebugInfo
 
 cdef object _failure_class
@@ -24,7 +24,11 @@ cdef class Continuation:
     cpdef object give_up(self, Deferred deferred)
 
 
-cdef class Deferred:
+cdef class Chained(Continuation):
+    cdef Deferred deferred
+
+
+cdef class Deferred(Made):
     cdef dict __dict__
     cdef object __weakref__
     cdef public object _result
@@ -51,7 +55,9 @@ cdef class Deferred:
     cdef int _fire(self, object result) except -1
     cdef int _settle(self) except -1
     cdef int _note_result(self, object callback, object result) except -1
-    @cython.locals(current=Deferred, inner=Deferred, follow=Deferred, step=Continuation, chain=list, call=tuple, failed=bint)
+    @cython.locals(current=Deferred, known=Deferred, steps=Py_ssize_t, until=Py_ssize_t)
+    cdef int _cancel(self) except -1
+    @cython.locals(current=Deferred, inner=Deferred, follow=Deferred, step=Continuation, chain=list, call=tuple, is_call=bint, failed=bint)
     cdef int _run(self) except -1
 
 
@@ -59,5 +65,7 @@ cdef class Deferred:
 cpdef Deferred new_deferred(object canceller)
 @cython.locals(deferred=Deferred)
 cpdef Deferred fired_deferred(object result)
+@cython.locals(deferred=Deferred)
+cpdef object _blank(object cls)
 cpdef object failure_of(object error)
 cpdef bint is_failure(object made)

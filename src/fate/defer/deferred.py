@@ -17,14 +17,14 @@ from collections.abc import Callable, Generator, Mapping
 from types import GenericAlias, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from fate._native import Notes, compiled, invoke, is_instance, recycle
-from fate.defer import debug, futures
+from fate._native import Made, Notes, compiled, invoke, is_instance, recycle
+from fate.defer import debug, futures, report
 from fate.defer.debug import DebugInfo
-from fate.defer.errors import AlreadyCalledError, CallbackError, CancelledError
+from fate.defer.errors import AlreadyCalledError, CallbackError, CancelledError, WaitsForItselfError
 from fate.defer.failure import Failure
 from fate.defer.frames import safe_repr
-from fate.defer.misuse import callbacks_asked_for, returned_itself
-from fate.defer.story import Kind, Story
+from fate.defer.misuse import callbacks_asked_for, may_fire_elsewhere, returned_itself, wrong_thread
+from fate.defer.story import Kind, Story, place
 from fate.defer.timeouts import add_timeout
 
 TITLE = 200  # so many characters of the present result stand in a story's title
@@ -145,7 +145,7 @@ class Continuation:
         raise NotImplementedError
 
     def give_up(self, deferred: Deferred) -> Any:
-        """`deferred`, whose canceller this is, is cancelled."""
+        """`deferred`, whose canceller this is, is cancelled. Returns what is to be cancelled next, or None."""
 
     def __call__(self, result: Any) -> Any:
         value = self.resume(result)
@@ -156,7 +156,22 @@ class Continuation:
         return value
 
 
-class Deferred:
+class Chained(Continuation):
+    """Fires a Deferred with the result of the one that it waits for."""
+
+    __slots__ = ("deferred",)
+
+    def __init__(self, deferred: Deferred) -> None:
+        self.follow = None
+        self.deferred = deferred
+
+    def resume(self, result: Any) -> Any:
+        """Fire it; the one that was waited for is left with None."""
+        if self.deferred._fire(result):
+            self.follow = self.deferred
+
+
+class Deferred(Made):
     """A result that is not there yet. Callbacks get it when it is, each what the one before returned.
 
     called: whether it has been fired. result: the present result, absent before that. paused: how many calls of `pause`
@@ -202,6 +217,7 @@ class Deferred:
             self._first = self._rest = self._chainedTo = self._debugInfo = self._notes = None
             self._index = self.paused = self._debug = 0
             self._listed = self.called = self._runningCallbacks = self._suppressAlreadyCalled = False
+        self._made_here()
         if _debugging:
             self._debugInfo = DebugInfo()
             self._debugInfo.creator = debug.stack()
@@ -226,16 +242,10 @@ class Deferred:
         return 0
 
     def _take(self) -> Any:
-        """The next entry, which is taken out; None if there is none."""
-        entry = self._first
-        if entry is not None:
-            self._first = None
-            return entry
-        rest = self._rest
-        if rest is None:
-            return None
+        """The next entry after the first, which is taken out; None if there is none. There is a list of them."""
+        rest: list[Any] = self._rest  # type: ignore[assignment]  # see above
         if self._listed:
-            return rest.pop(0) if rest else None
+            return _checked(rest.pop(0)) if rest else None
         index = self._index
         entry = rest[index]
         index += 1
@@ -282,6 +292,8 @@ class Deferred:
 
     @_callbacks.setter
     def _callbacks(self, entries: list[Any]) -> None:
+        if not isinstance(entries, list):
+            raise TypeError(f"_callbacks is a list of pairs of callbacks, not {entries!r}")
         self._first = None
         self._index = 0
         self._rest = entries
@@ -339,6 +351,8 @@ class Deferred:
             raise _not_callable(callback)
         if not callable(errback):
             raise _not_callable(errback)
+        if self.called and self._is_elsewhere():
+            raise wrong_thread(self)
         self._append(
             (
                 (callback, tuple(callbackArgs) if callbackArgs else (), callbackKeywords or NO_KWARGS),
@@ -357,6 +371,8 @@ class Deferred:
         """Have `callback(result, *args, **kwargs)` called unless the result is a Failure. See `addCallbacks`."""
         if not callable(callback):
             raise _not_callable(callback)
+        if self.called and self._is_elsewhere():
+            raise wrong_thread(self)
         self._append((callback, args, kwargs or NO_KWARGS))
         if self._notes is not None:
             self._notes.added(ADDED, callback)
@@ -368,6 +384,8 @@ class Deferred:
         """Have `errback(failure, *args, **kwargs)` called if the result is a Failure. See `addCallbacks`."""
         if not callable(errback):
             raise _not_callable(errback)
+        if self.called and self._is_elsewhere():
+            raise wrong_thread(self)
         self._append((PASSTHRU, (errback, args, kwargs or NO_KWARGS)))
         if self._notes is not None:
             self._notes.added(ADDED, errback)
@@ -379,6 +397,8 @@ class Deferred:
         """Have `callback(result, *args, **kwargs)` called whatever the result is. See `addCallbacks`."""
         if not callable(callback):
             raise _not_callable(callback)
+        if self.called and self._is_elsewhere():
+            raise wrong_thread(self)
         call = (callback, args, kwargs or NO_KWARGS)
         self._append((call, call))
         if self._notes is not None:
@@ -400,6 +420,16 @@ class Deferred:
     def chainDeferred(self, d: Deferred) -> Deferred:
         """Fire `d` with this one's result when that is there. Returns this Deferred."""
         d._chainedTo = self
+        if type(d) is Deferred:  # without recursion, however many follow each other
+            if self.called and self._is_elsewhere():
+                raise wrong_thread(self)
+            call = (CONTINUE, (Chained(d),), NO_KWARGS)
+            self._append((call, call))
+            if self._notes is not None:
+                self._notes.added(ADDED, d.callback)
+            if self.called:
+                self._run()
+            return self
         return self.addCallbacks(d.callback, d.errback)
 
     # -- firing -------------------------------------------------------------------------------------------------
@@ -432,6 +462,8 @@ class Deferred:
                 self._suppressAlreadyCalled = False
                 return 0
             raise _already_called(self)
+        if self._is_elsewhere() and not may_fire_elsewhere(self._callbacks):
+            raise wrong_thread(self)
         if _debugging or self._debug == 1:
             if self._debugInfo is None:
                 self._debugInfo = DebugInfo()
@@ -459,19 +491,52 @@ class Deferred:
         msg: given by asyncio when it cancels a task that awaits this; the task will say that it was cancelled.
         """
         if msg is not NO_RESULT:
-            futures.cancelled_by_task(self)
-        elif not self.called:
-            canceller = self._canceller
-            if canceller is None:
-                self._suppressAlreadyCalled = True
-            elif isinstance(canceller, Continuation):
-                canceller.give_up(self)
+            futures.given_up_by_task(self)
+            try:
+                self.cancel()
+            except Exception as error:  # nobody expects one of `task.cancel()`
+                report.reporter().log(failure_of(error), "Exception raised from user supplied canceller")
+                if not self.called:
+                    self._suppressAlreadyCalled = True
+                    self.errback(_failure_class(CancelledError()))
+        else:
+            self._cancel()
+
+    def _cancel(self) -> int:
+        """Cancel what this one waits for in the end: each gives what is to be cancelled next."""
+        current = known = self  # one of those before, to tell a circle (Brent, 1980)
+        steps = until = 1
+        while True:
+            if current.called:
+                other = current._result
+                if not isinstance(other, Deferred):
+                    return 0
             else:
-                canceller(self)
-            if not self.called:
-                self.errback(_failure_class(CancelledError()))
-        elif isinstance(self._result, Deferred):
-            self._result.cancel()
+                if current._is_elsewhere() and not may_fire_elsewhere(current._callbacks):
+                    raise wrong_thread(current)
+                other = None
+                canceller = current._canceller
+                if canceller is None:
+                    current._suppressAlreadyCalled = True
+                elif isinstance(canceller, Continuation):
+                    other = canceller.give_up(current)
+                else:
+                    canceller(current)
+                if not current.called:
+                    current.errback(_failure_class(CancelledError()))
+                if other is None:
+                    return 0
+            if type(other) is not Deferred:
+                other.cancel()
+                return 0
+            current = other
+            if current is known:
+                raise WaitsForItselfError(f"{current!r} waits for itself, through others: no cancelling ends that")
+            if steps == until:
+                known = current
+                until *= 2
+                steps = 0
+            steps += 1
 
     # -- running callbacks --------------------------------------------------------------------------------------
 
@@ -486,11 +551,16 @@ class Deferred:
         chain: list[Any] | None = None  # those whose turn was interrupted: each gave `current` or the next its result
         current._chainedTo = None
         while True:
-            entry = current._take()
+            entry = current._first
+            if entry is not None:
+                current._first = None
+            elif current._rest is not None:
+                entry = current._take()
             if entry is not None:
                 value = current._result
                 failed = is_instance(value, _failure_class)
-                if type(entry) is tuple:
+                is_call = type(entry) is tuple
+                if is_call:
                     call = entry
                     if len(call) == 2:
                         call = call[1] if failed else call[0]
@@ -501,7 +571,8 @@ class Deferred:
                         continue
                     if callback is CONTINUE:
                         entry = call[1][0]
-                if type(entry) is not tuple:
+                        is_call = False
+                if not is_call:
                     if isinstance(entry, Deferred):
                         # It waited for this one: it gets the result, and its turn comes first.
                         follow = entry
@@ -534,12 +605,11 @@ class Deferred:
                     current._chainedTo = None
                     continue
                 current._runningCallbacks = True
-                arguments = call[1]
                 keywords = call[2]
                 result = invoke(
                     callback,
                     value,
-                    arguments if type(arguments) is tuple else tuple(arguments),
+                    call[1],
                     None if keywords is NO_KWARGS else keywords,
                     _failure_class if not _debugging and current._debug != 1 else _failure_with_variables,
                 )
@@ -561,7 +631,8 @@ class Deferred:
                 if current._notes is not None:
                     current._notes.happened(WAITS)
             # `current` is through, or waits for another.
-            current._settle()
+            if current._debugInfo is not None or is_instance(current._result, _failure_class):
+                current._settle()
             while True:
                 if chain is None or not chain:
                     return 0
@@ -588,11 +659,27 @@ class Deferred:
             self._debugInfo.failResult = self._result
             self._debugInfo.notes = self._notes
             if self._notes is None:
+                self._debugInfo.made_by = self._made_by()
                 self._debugInfo.fired_by = Notes()
                 self._debugInfo.fired_by.happened(LOST)
         elif self._debugInfo is not None:
             self._debugInfo.failResult = None
         return 0
+
+    # -- being copied --------------------------------------------------------------------------------------------
+
+    _state: tuple[str, ...] = (
+        "_callbacks", "_canceller", "_chainedTo", "_debugInfo", "_notes", "_result", "_runningCallbacks",
+        "_suppressAlreadyCalled", "called", "paused",
+    )  # fmt: skip
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {name: getattr(self, name) for name in self._state}
+        return _blank, (type(self),), state | {"_callbacks": list(self._callbacks)} | vars(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     # -- being looked at ----------------------------------------------------------------------------------------
 
@@ -662,16 +749,44 @@ def fired_deferred(result: Any) -> Deferred:
     return deferred
 
 
+def _blank(cls: Any) -> Any:
+    deferred: Deferred = cls.__new__(cls)
+    deferred._prepare(None)
+    return deferred
+
+
 def _pair(entry: Any) -> Any:
     """An entry as Twisted has them."""
     if type(entry) is tuple:
         return entry if len(entry) == 2 else (entry, FAILTHRU)
-    call = (
-        CONTINUE if isinstance(entry, Deferred) else entry,
-        (entry,) if isinstance(entry, Deferred) else (),
-        NO_KWARGS,
-    )
+    call = (CONTINUE, (entry,), NO_KWARGS)
     return (call, call)
+
+
+def _checked(entry: Any) -> Any:
+    """An entry of a list that others may have changed; one that cannot be called becomes one that raises TypeError."""
+    try:
+        for_result, for_failure = entry
+        pair = (_checked_call(*for_result), _checked_call(*for_failure))
+    except (TypeError, ValueError):
+        call = (_malformed_entry, (entry,), NO_KWARGS)
+        pair = (call, call)
+    return pair
+
+
+def _checked_call(callback: Any, args: Any, kwargs: Any) -> Any:
+    if callback is CONTINUE:
+        (waits,) = args
+        if not isinstance(waits, (Continuation, Deferred)):
+            raise TypeError
+    return callback, tuple(args or ()), dict(kwargs) if kwargs else NO_KWARGS
+
+
+def _malformed_entry(_: Any, entry: Any) -> None:
+    raise TypeError(
+        f"_callbacks has an entry {entry!r}; each is a pair (for results, for Failures) of (callable, arguments, "
+        "keyword arguments)"
+    )
 
 
 def _described(deferred: Deferred, shown: Callable[[Any], str]) -> str:
@@ -702,7 +817,9 @@ def _already_called(deferred: Deferred) -> AlreadyCalledError:
         return AlreadyCalledError("\n" + deferred._debugInfo._getDebugTracebacks())
     if deferred._notes is not None:
         return AlreadyCalledError(f"this Deferred has been fired already. {deferred.story()}")
-    return AlreadyCalledError()
+    error = AlreadyCalledError()
+    error.made_by = place(*deferred._made_by())
+    return error
 
 
 recycle(Deferred, True, 1024)

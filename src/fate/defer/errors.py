@@ -12,10 +12,15 @@ from fate.errors import DeferredError
 
 
 class AlreadyCalledError(DeferredError):
-    """A Deferred was fired a second time."""
+    """A Deferred was fired a second time. `made_by` says where it was made, if that is known."""
+
+    made_by = ""
 
     def __str__(self) -> str:
-        return super().__str__() or "this Deferred has been fired already; fate.defer.setStory(True) tells by whom"
+        maker = f", which was made by {self.made_by}," if self.made_by else ""
+        return (
+            super().__str__() or f"this Deferred{maker} has been fired already; fate.defer.setStory(True) tells by whom"
+        )
 
 
 class CallbackError(DeferredError, TypeError):
@@ -44,6 +49,10 @@ class QueueOverflow(DeferredError):
 
 class QueueUnderflow(DeferredError):
     """As many wait for a DeferredQueue's objects as may."""
+
+
+class WaitsForItselfError(DeferredError, RecursionError):
+    """A Deferred was cancelled that waits for itself through others, in a circle."""
 
 
 class AlreadyTryingToLockError(DeferredError):

@@ -50,9 +50,25 @@ def as_future(deferred: Any, loop: asyncio.AbstractEventLoop) -> asyncio.Future[
         if future.cancelled():
             deferred.cancel()
 
-    deferred.addCallbacks(succeeded, failed)
+    deferred.addCallbacks(_InLoop(loop, succeeded), _InLoop(loop, failed))
     future.add_done_callback(done)
     return future
+
+
+class _InLoop:
+    """A callback that a loop calls if it runs in another thread."""
+
+    thread_safe = True
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, f: Callable[[Any], None]) -> None:
+        self.loop = loop
+        self.f = f
+
+    def __call__(self, result: Any) -> None:
+        if asyncio._get_running_loop() is self.loop or not self.loop.is_running():
+            self.f(result)
+        else:
+            self.loop.call_soon_threadsafe(self.f, result)
 
 
 def from_future(cls: Any, future: Any) -> Any:
@@ -125,26 +141,38 @@ class AwaitedByTask:
 def _add_done_callback(
     deferred: Any, loop: asyncio.AbstractEventLoop, callback: Callable[[Any], object], *, context: Context | None = None
 ) -> None:
-    def fired(result: Any) -> Any:
-        if asyncio._get_running_loop() is loop:
-            loop.call_soon(callback, _FIRED, context=context)
+    deferred.addBoth(_WakesTask(loop, callback, context))
+
+
+class _WakesTask:
+    """The callback of a task that awaits a Deferred: passes the result on."""
+
+    thread_safe = True
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[[Any], object], context: Context | None
+    ) -> None:
+        self.loop = loop
+        self.callback = callback
+        self.context = context
+
+    def __call__(self, result: Any) -> Any:
+        if asyncio._get_running_loop() is self.loop:
+            self.loop.call_soon(self.callback, _FIRED, context=self.context)
         else:  # in another thread, maybe
             with suppress(RuntimeError):  # the loop is closed: the task is gone, and the result is for others
-                loop.call_soon_threadsafe(callback, _FIRED, context=context)
+                self.loop.call_soon_threadsafe(self.callback, _FIRED, context=self.context)
         return result
 
-    deferred.addBoth(fired)
 
-
-def cancelled_by_task(deferred: Any) -> None:
-    """Cancel `deferred`; the CancelledError that comes of it is nobody's to handle.
+def given_up_by_task(deferred: Any) -> None:
+    """`deferred` is about to be cancelled by a task: the CancelledError that comes of it is nobody's to handle.
 
     It stays the result nevertheless, for another task may await the same Deferred.
     """
     if deferred._debugInfo is None:
         deferred._debugInfo = DebugInfo()
     deferred._debugInfo.given_up = True
-    deferred.cancel()
 
 
 def is_awaited_future(thing: object) -> bool:

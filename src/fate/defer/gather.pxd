@@ -16,7 +16,7 @@ cdef class DeferredList(Deferred):
     cdef public bint fireOnOneErrback
     cdef public bint consumeErrors
     cdef public Py_ssize_t finishedCount
-    cdef bint _values_only
+    cdef public bint _values_only
 
     @cython.locals(child=Child, member=Deferred, index=Py_ssize_t)
     cdef int _gather(self) except -1

@@ -39,6 +39,11 @@ class DeferredList(Deferred):
         "resultList",
     )  # fmt: skip
 
+    _state = (
+        *Deferred._state, "_deferredList", "_values_only", "consumeErrors", "finishedCount", "fireOnOneCallback",
+        "fireOnOneErrback", "resultList",
+    )  # fmt: skip
+
     if TYPE_CHECKING:
         _deferredList: list[Any]
         _values_only: bool

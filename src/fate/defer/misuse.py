@@ -6,10 +6,13 @@ Nothing here is compiled: a warning names the line that caused it by counting Py
 from __future__ import annotations
 
 import inspect
+import threading
 import warnings
 from typing import Any, NoReturn
 
 from fate._native import compiled
+from fate.defer.story import place
+from fate.errors import WrongThreadError
 
 CALLER = 1 if compiled() else 2  # compiled functions have no frame
 
@@ -25,6 +28,20 @@ def deprecated(name: str, since: str, instead: str = "", frames: int = 2) -> Non
 def callbacks_asked_for() -> None:
     """Somebody reads `Deferred.callbacks`."""
     deprecated("Deferred.callbacks", "25.5.0", frames=1 + CALLER)
+
+
+def may_fire_elsewhere(entries: list[Any]) -> bool:
+    """Whether all that waits wakes its loop itself, so that it does not matter in which thread that is called."""
+    return all(getattr(call[0], "thread_safe", False) for entry in entries for call in entry)
+
+
+def wrong_thread(deferred: Any) -> WrongThreadError:
+    """A Deferred that was made in the thread of a loop, which runs, is used in another."""
+    return WrongThreadError(
+        f"this Deferred was made by {place(*deferred._made_by())} in the thread of a loop, which runs; its callbacks "
+        f"would run in thread {threading.current_thread().name!r}. Hand the call to the loop: "
+        "reactor.callFromThread(d.callback, result), or loop.call_soon_threadsafe(d.callback, result)"
+    )
 
 
 def returned_itself(callback: Any, deferred: Any, failure: Any) -> Any:

@@ -14,11 +14,11 @@ from fate.defer.story import Story
 class Reporter(Protocol):
     """Tells somebody of errors. What it raises is lost: nobody is left who could handle it."""
 
-    def unhandled(self, failure: Any, debug: str, story: Story | None, fired_by: str) -> None:
+    def unhandled(self, failure: Any, debug: str, story: Story | None, made_by: str, fired_by: str) -> None:
         """A Deferred was lost with `failure` as its result.
 
-        debug: who made and fired it, if debugging is on, else "". story: its story, if it has one. fired_by: where it
-        came to fail, if that is not in the story, else "".
+        debug: the stacks of who made and fired it, if debugging is on, else "". story: its story, if it has one; if
+        not, made_by: where it was made, and fired_by: where it came to fail, else "".
         """
 
     def log(self, failure: Any, what: str) -> None:
@@ -31,13 +31,13 @@ class Logging:
     def __init__(self) -> None:
         self.logger = logging.getLogger("fate.defer")
 
-    def unhandled(self, failure: Any, debug: str, story: Story | None, fired_by: str) -> None:
+    def unhandled(self, failure: Any, debug: str, story: Story | None, made_by: str, fired_by: str) -> None:
         """One record: the error, where it was raised, and the Deferred's story."""
         parts = [f"Unhandled error in Deferred: {failure.getErrorMessage()}", failure.getTraceback().rstrip()]
         if story is not None:
             parts.append(str(story))
         elif fired_by:
-            parts.append(f"It was fired by {fired_by}; fate.defer.setStory(True) tells who made it.")
+            parts.append(f"It was made by {made_by}\nand fired by {fired_by}; fate.defer.setStory(True) tells more.")
         if debug:
             parts.append(debug.rstrip())
         self.logger.critical("%s", "\n".join(parts), extra={"failure": failure})

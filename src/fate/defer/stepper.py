@@ -46,17 +46,12 @@ class Stepper(Continuation):
         return None
 
     def give_up(self, deferred: Deferred) -> Any:
-        """Cancel what the generator waits for; it decides what becomes of `deferred`, through a new one."""
-        call: Any = (self._hand_over, (), {})
+        """What the generator waits for; it decides what becomes of `deferred`, through a new one."""
+        self.deferred = new_deferred(self)
+        call: Any = (_instead, (self.deferred,), {})
         deferred._callbacks.insert(0, (call, call))
         deferred.callback(None)
-
-    def _hand_over(self, _: Any) -> Deferred:
-        self.deferred = new_deferred(self)
-        deferred: Deferred = self.deferred
-        if self.waiting_on is not None:
-            self.waiting_on.cancel()
-        return deferred
+        return self.waiting_on
 
     def _run(self, result: Any) -> int:
         while True:
@@ -119,6 +114,10 @@ class Stepper(Continuation):
         if deferred._fire(value):
             self.follow = deferred
         return 0
+
+
+def _instead(_: Any, deferred: Deferred) -> Deferred:
+    return deferred
 
 
 def start(generator: Any) -> Deferred:

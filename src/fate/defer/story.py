@@ -51,13 +51,24 @@ class Step(NamedTuple):
 
     def where(self) -> str:
         """The place, as text."""
-        return f"{self.function} at {self.file}:{self.line}" if self.file else self.function or "the interpreter"
+        return _where(self.function, self.file, self.line)
 
     def __str__(self) -> str:
         name = self.kind.name.lower()
         if self.kind in (Kind.RETURNED, Kind.RAISED):
             return f"{name:9} {self.what}, {self.where()}"
         return f"{name:9} {self.what + ' ' if self.what else ''}by {self.where()}"
+
+
+def _where(function: str, file: str, line: int) -> str:
+    return f"{function} at {file}:{line}" if file else function or "the interpreter"
+
+
+def place(code: CodeType | None, instruction: int) -> str:
+    """What is at an instruction, as text."""
+    if code is None:
+        return _where("", "", 0)
+    return _where(code.co_qualname, code.co_filename, line_of(code, instruction))
 
 
 class Story:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fate.reactor.errors import AlreadyCalled, AlreadyCancelled
+from fate.reactor.errors import AlreadyCalled, AlreadyCancelled, DelayError
 
 if TYPE_CHECKING:
     from fate.reactor.core import Reactor
+
+
+def check_delay(seconds: float) -> None:
+    """Raise DelayError unless `seconds` is a finite number, and not negative."""
+    check_number(seconds)
+    if seconds < 0:
+        raise DelayError(f"a delay cannot be negative: {seconds!r}")
+
+
+def check_number(seconds: float) -> None:
+    """Raise DelayError unless `seconds` is a finite number."""
+    try:
+        finite = math.isfinite(seconds)
+    except (TypeError, OverflowError):
+        finite = False
+    if not finite:
+        raise DelayError(f"a delay is a finite number of seconds, not {seconds!r}")
 
 
 class DelayedCall:
@@ -56,15 +74,20 @@ class DelayedCall:
         self._end()
 
     def reset(self, seconds: float) -> None:
-        """Have it called so many seconds from now instead. Raises AlreadyCalled, AlreadyCancelled."""
+        """Have it called so many seconds from now instead. Raises AlreadyCalled, AlreadyCancelled, DelayError."""
         self._check_active()
+        check_delay(seconds)
         self._time = self._reactor.seconds() + seconds
         self._timer.cancel()
         self._timer = self._reactor.loop.call_later(seconds, self._call)
 
     def delay(self, seconds: float) -> None:
-        """Have it called so many seconds later than it is due. Raises AlreadyCalled, AlreadyCancelled."""
+        """Have it called so many seconds later than it is due, or earlier if negative, but not before now.
+
+        Raises AlreadyCalled, AlreadyCancelled, DelayError.
+        """
         self._check_active()
+        check_number(seconds)
         self._time += seconds
         when = self._timer.when() + seconds
         self._timer.cancel()

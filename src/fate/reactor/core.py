@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from fate.loop import Fate
-from fate.reactor.calls import DelayedCall
+from fate.reactor.calls import DelayedCall, check_delay
 from fate.reactor.errors import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
 from fate.reactor.triggers import TriggerID, Triggers
 
@@ -37,7 +37,7 @@ class Reactor:
         self._state = "new"  # running, stopping, over
         self._calls: set[DelayedCall] = set()
         self._open: set[Any] = set()  # ports, connections and children
-        self._triggers = Triggers(self._report)
+        self._triggers = Triggers(self._report, self.loop.call_soon)
         self._threads: ThreadPoolExecutor | None = None
 
     def _report(self, error: BaseException) -> None:
@@ -160,10 +160,10 @@ class Reactor:
     def callLater(self, delay: float, callable: Callable[..., object], *args: Any, **kw: Any) -> DelayedCall:
         """Call `callable(*args, **kw)` once, `delay` seconds from now; never early.
 
-        Raises ValueError for a negative delay, TypeError for what cannot be called, LoopClosedError after the end.
+        Raises DelayError for a delay that is negative or no finite number, TypeError for what cannot be called,
+        LoopClosedError after the end.
         """
-        if not delay >= 0:
-            raise ValueError(f"a delay cannot be negative: {delay!r}")
+        check_delay(delay)
         if not builtin_callable(callable):
             raise TypeError(f"{callable!r} is not callable")
         return DelayedCall(self, delay, callable, args, kw)
@@ -195,11 +195,11 @@ class Reactor:
 
         self._submit(callable, args, kw).add_done_callback(report)
 
-    def deferToThread(self, f: Callable[..., Any], *args: Any, **kw: Any) -> Deferred:
+    def deferToThread(self, f: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
         """Call `f(*args, **kw)` in a thread of the pool; the Deferred fires with what it returns or raises."""
         from fate.defer import Deferred, Failure
 
-        deferred: Deferred = Deferred()
+        deferred: Deferred[Any] = Deferred()
 
         def deliver(future: Future[Any]) -> None:
             error = future.exception()
@@ -241,6 +241,7 @@ class Reactor:
         """Connect; the protocol comes from `factory.buildProtocol(address)`, failure goes to `clientConnectionFailed`.
 
         timeout: seconds until the attempt is given up.
+        A host or a port that cannot be fails as an attempt does, with ConnectError.
         """
         from fate.reactor.tcp import Connector
 

@@ -5,6 +5,7 @@ FateError
 │   ├── ReactorAlreadyRunning, ReactorNotRunning, ReactorNotRestartable
 ├── CallError (ValueError)             a timed call that is over
 │   ├── AlreadyCalled, AlreadyCancelled
+├── DelayError (ValueError)            a time that cannot be
 ├── CannotListenError (OSError)        nobody can listen there
 ├── ConnectError                       a connection was not made
 │   ├── UserError                      the program took it back
@@ -50,6 +51,10 @@ class AlreadyCalled(CallError):
 
 class AlreadyCancelled(CallError):
     """It has been cancelled."""
+
+
+class DelayError(FateError, ValueError):
+    """A delay is negative, or no finite number."""
 
 
 class CannotListenError(FateError, OSError):

@@ -7,6 +7,7 @@ error for a reason, and is reported.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, cast
@@ -23,6 +24,8 @@ from fate.reactor.errors import (
     UserError,
 )
 from fate.reactor.protocols import ClientFactory, Factory, Protocol
+
+LAST_PORT = 0xFFFF
 
 
 class Address(NamedTuple):
@@ -232,6 +235,11 @@ class Link(asyncio.Protocol):
             self._ended(failure)
 
 
+def _check_port(port: object, first: int) -> None:
+    if isinstance(port, bool) or not isinstance(port, int) or not first <= port <= LAST_PORT:
+        raise ValueError(f"a port is a number from {first} to {LAST_PORT}, not {port!r:.100}")
+
+
 class Port:
     """A listening socket. It listens from the beginning; connections are accepted as soon as the reactor runs."""
 
@@ -242,19 +250,29 @@ class Port:
         self._open = open_things
         self._loop = loop
         self._server: asyncio.Server | None = None
+        try:
+            _check_port(port, 0)
+            if not isinstance(interface, str):
+                raise ValueError(f"an interface is an address as text, not {interface!r:.100}")
+        except ValueError as error:
+            raise CannotListenError(errno.EINVAL, f"cannot listen: {error}") from None
         sock = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((interface, port))
             sock.listen(backlog)
             self._address = _address(sock.getsockname())
-            loop._check_closed()
-            factory.startFactory()
         except OSError as error:
             sock.close()
             where = f"{interface or 'any interface'}, port {port}"
             raise CannotListenError(error.errno, f"cannot listen on {where}: {error.strerror}") from error
-        except BaseException:  # a port that is no number, say, or what the factory raises
+        except (UnicodeError, TypeError) as error:  # of a name that cannot be, or a zero in it
+            sock.close()
+            raise CannotListenError(errno.EINVAL, f"cannot listen on {interface!r:.100}: {error}") from error
+        try:
+            loop._check_closed()
+            factory.startFactory()
+        except BaseException:
             sock.close()
             raise
         self._socket: socket.socket | None = sock
@@ -271,9 +289,9 @@ class Port:
         """Where it listens."""
         return self._address
 
-    def stopListening(self) -> Deferred:
+    def stopListening(self) -> Deferred[None]:
         """Accept no more; the connections stay. The Deferred fires when the port is free."""
-        deferred: Deferred = Deferred()
+        deferred: Deferred[None] = Deferred()
         self.end()
         self._loop.call_soon(deferred.callback, None)
         return deferred
@@ -332,6 +350,7 @@ class Connector:
 
     async def _connect(self) -> None:
         try:
+            _check_port(self.port, 1)
             async with asyncio.timeout(self._timeout):
                 await self._loop.create_connection(self._make_link, self.host, self.port, local_addr=self._bind)
         except TimeoutError as error:

@@ -17,10 +17,13 @@ class Triggers:
     """The triggers of all events of one reactor.
 
     report: is told of an exception that a trigger raised; the other triggers are called all the same.
+    soon: calls a function soon, as the reactor's loop does. What it raises then is not the error of a Deferred that was
+        waited for: a SystemExit ends the program, as it does everywhere in this reactor.
     """
 
-    def __init__(self, report: Callable[[BaseException], None]) -> None:
+    def __init__(self, report: Callable[[BaseException], None], soon: Callable[[Callable[[], None]], object]) -> None:
         self._report = report
+        self._soon = soon
         self._events: dict[str, dict[str, list[Trigger]]] = {}
 
     def add(self, phase: str, event: str, func: Callable[..., object], args: Any, kw: Any) -> TriggerID:
@@ -48,7 +51,7 @@ class Triggers:
         """
         waited = [result for result in self._call(event, "before") if isinstance(result, Deferred)]
 
-        def rest(_: Any) -> None:
+        def rest() -> None:
             try:
                 self._call(event, "during")
                 self._call(event, "after")
@@ -57,9 +60,9 @@ class Triggers:
                     done()
 
         if waited:
-            DeferredList(waited, consumeErrors=True).addCallback(rest)
-        else:  # a SystemExit that a trigger raises ends the program
-            rest(None)
+            DeferredList(waited, consumeErrors=True).addCallback(lambda _: self._soon(rest))
+        else:
+            rest()
 
     def _call(self, event: str, phase: str) -> list[object]:
         results: list[object] = []

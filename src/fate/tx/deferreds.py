@@ -35,9 +35,10 @@ class TwistedLog:
 
         self.logger = Logger("twisted.internet.defer")
 
-    def unhandled(self, failure: Any, debug: str, story: Any, fired_by: str) -> None:
+    def unhandled(self, failure: Any, debug: str, story: Any, made_by: str, fired_by: str) -> None:
         """Two events, as Twisted has it: that there is an error, and the error."""
-        self.logger.critical("Unhandled error in Deferred:", isError=True)
+        who = f" It was made by {made_by}, fired by {fired_by}." if made_by else ""
+        self.logger.critical("Unhandled error in Deferred:{who}", isError=True, who=who)
         what = "\n".join(filter(None, (debug and f"(debug: {debug})", story and str(story))))
         self.logger.failure("{what}" if what else "", failure, what=what, debugInfo=debug)
 
