@@ -8,8 +8,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_SetFromErrno
-from cpython.ref cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, errno
 from libc.string cimport memcpy
 
 
@@ -41,9 +40,6 @@ cdef extern from * nogil:
         struct sockaddr_in6 v6;
         struct sockaddr_un un;
     };
-    static struct mmsghdr fate_messages[FATE_BATCH];
-    static struct iovec fate_parts[FATE_BATCH];
-    static union fate_address fate_senders[FATE_BATCH];
 
     static ssize_t fate_recv(int fd, void *into, size_t size) {
         ssize_t got;
@@ -61,36 +57,14 @@ cdef extern from * nogil:
         int count = 0;
         return ioctl(fd, FIONREAD, &count) < 0 ? 0 : count;
     }
-
-    /* Takes what datagrams there are, as many as fit; their number, or -1. */
-    static int fate_recv_many(int fd, int datagram, int most) {
-        int count, index;
-        for (index = 0; index < most; index++) {
-            struct msghdr *header = &fate_messages[index].msg_hdr;
-            fate_parts[index].iov_base = fate_room + (size_t)index * datagram;
-            fate_parts[index].iov_len = datagram;
-            header->msg_name = &fate_senders[index];
-            header->msg_namelen = sizeof(union fate_address);
-            header->msg_iov = &fate_parts[index];
-            header->msg_iovlen = 1;
-            header->msg_control = NULL;
-            header->msg_controllen = 0;
-            header->msg_flags = 0;
-        }
-        do count = recvmmsg(fd, fate_messages, most, MSG_DONTWAIT, NULL); while (count < 0 && errno == EINTR);
-        return count;
-    }
     """
     enum:
-        FATE_ROOM
         FATE_PART
         FATE_LARGE
-        FATE_BATCH
     char *fate_room
     ssize_t fate_recv(int fd, void *into, size_t size)
     ssize_t fate_send(int fd, const void *data, size_t size)
     int fate_waiting(int fd)
-    int fate_recv_many(int fd, int datagram, int most)
 
 
 cdef extern from *:
@@ -110,9 +84,7 @@ cdef extern from *:
     }
 
     /* An address as `socket` tells it. */
-    static PyObject *fate_told(int slot) {
-        const union fate_address *from = &fate_senders[slot];
-        socklen_t length = fate_messages[slot].msg_hdr.msg_namelen;
+    static PyObject *fate_told(const union fate_address *from, socklen_t length) {
         struct sockaddr_in6 key;
         struct fate_peer *peer;
         uint32_t hash;
@@ -143,6 +115,53 @@ cdef extern from *:
             Py_XSETREF(peer->told, told);
         }
         return Py_NewRef(peer->told);
+    }
+
+    static int fate_append(PyObject *list, PyObject *made) { /* takes `made` over, which may be NULL */
+        int result = made == NULL ? -1 : PyList_Append(list, made);
+        Py_XDECREF(made);
+        return result;
+    }
+
+    /* Appends data, address, ... of the datagrams that are there: 0, an errno, or -1 with an exception set.
+       Nothing of Python's runs between the call and the last copy of what it left in the shared room: making a tuple
+       may start the garbage collector, which may run anything, even let another thread receive. */
+    static int fate_receive_datagrams(int fd, int internet, PyObject *into) {
+        struct mmsghdr messages[FATE_BATCH];
+        struct iovec parts[FATE_BATCH];
+        union fate_address senders[FATE_BATCH];
+        PyObject *data[FATE_BATCH];
+        size_t room = internet ? FATE_PART : FATE_LARGE;
+        int most = internet ? FATE_BATCH : FATE_ROOM / FATE_LARGE, count, index, result = 0;
+        for (index = 0; index < most; index++) {
+            struct msghdr *header = &messages[index].msg_hdr;
+            parts[index].iov_base = fate_room + index * room;
+            parts[index].iov_len = room;
+            header->msg_name = &senders[index];
+            header->msg_namelen = sizeof senders[index];
+            header->msg_iov = &parts[index];
+            header->msg_iovlen = 1;
+            header->msg_control = NULL;
+            header->msg_controllen = 0;
+            header->msg_flags = 0;
+        }
+        do count = recvmmsg(fd, messages, most, MSG_DONTWAIT, NULL); while (count < 0 && errno == EINTR);
+        if (count < 0) return errno;
+        for (index = 0; index < count; index++) {
+            data[index] = PyBytes_FromStringAndSize(fate_room + index * room, (Py_ssize_t)messages[index].msg_len);
+        }
+        for (index = 0; index < count; index++) {
+            if (result == 0 && data[index] != NULL) {
+                result = fate_append(into, data[index]);
+                if (result == 0) {
+                    result = fate_append(into, fate_told(&senders[index], messages[index].msg_hdr.msg_namelen));
+                }
+            } else {
+                Py_XDECREF(data[index]);
+                result = -1;
+            }
+        }
+        return result;
     }
 
     /* A numeric address of Python's as the kernel has it: its length, or 0 if that needs more thought. */
@@ -214,9 +233,8 @@ cdef extern from *:
         return sent >= 0 ? 0 : errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno;
     }
     """
-    object fate_told(int slot)
+    int fate_receive_datagrams(int fd, int internet, object into) except -1
     int fate_send_one(int fd, int family, object data, object told)
-    int _PyBytes_Resize(PyObject **made, Py_ssize_t size) except -1
 
 
 cdef bint blocked() except -1:
@@ -231,7 +249,6 @@ cpdef object receive(object sock, int fd, Py_ssize_t size):
     cdef ssize_t got = fate_recv(fd, fate_room, min(size, FATE_LARGE))
     cdef ssize_t more
     cdef char *rest
-    cdef PyObject *made
     if got < 0:
         blocked()
         return None
@@ -295,15 +312,7 @@ cpdef int receive_datagrams(object sock, int fd, bint internet, list into) excep
     internet: no datagram is longer than 64 KiB, else 256 KiB.
     Returns 0, or the errno of what failed, such as EAGAIN.
     """
-    cdef int index
-    cdef int count = fate_recv_many(fd, FATE_PART if internet else FATE_LARGE,
-                                    FATE_BATCH if internet else FATE_ROOM // FATE_LARGE)
-    if count < 0:
-        return errno
-    for index in range(count):
-        into.append(PyBytes_FromStringAndSize(fate_datagram(index, internet), fate_length(index)))
-        into.append(fate_told(index))
-    return 0
+    return fate_receive_datagrams(fd, internet, into)
 
 
 cpdef int send_datagram(object sock, int fd, int family, object data, object address) except -2:
@@ -312,14 +321,3 @@ cpdef int send_datagram(object sock, int fd, int family, object data, object add
     Returns 0 when it is sent, the errno of what failed, or -1 if it would block or needs more thought than this.
     """
     return fate_send_one(fd, family, data, address)
-
-
-cdef extern from *:
-    """
-    static inline char *fate_datagram(int index, int internet) {
-        return fate_room + (size_t)index * (internet ? FATE_PART : FATE_LARGE);
-    }
-    static inline Py_ssize_t fate_length(int index) { return (Py_ssize_t)fate_messages[index].msg_len; }
-    """
-    char *fate_datagram(int index, bint internet)
-    Py_ssize_t fate_length(int index)
