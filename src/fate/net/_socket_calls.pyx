@@ -1,6 +1,6 @@
 # The calls that receive and send on non-blocking sockets, by descriptor and without giving up the GIL for small ones.
 #
-# Here: bytes of a stream in objects of their exact size, datagrams by recvmmsg with their senders' addresses, sends.
+# Here: bytes of a stream in objects of their exact size, datagrams with their senders' addresses, sends.
 # None of them ever blocks, and none allocates a buffer that is given back at once: glibc maps, faults in and unmaps
 # buffers of 128 KiB and more, which costs more than the message.
 # The same names, with the same meaning, stand in `_socket_calls.py` for the uncompiled build.
@@ -26,13 +26,12 @@ cdef extern from * nogil:
     #include <sys/socket.h>
     #include <sys/un.h>
 
-    #define FATE_ROOM (1024 * 1024)        /* what all receiving shares; the kernel gives pages to what is used of it */
-    #define FATE_PART (64 * 1024)          /* of it for one UDP datagram */
-    #define FATE_LARGE (256 * 1024)        /* of it for one read of a stream, and for one datagram of another kind */
-    #define FATE_BATCH 16                  /* datagrams taken at once, at most */
+    #define FATE_PART (64 * 1024)          /* the longest UDP datagram */
+    #define FATE_LARGE (256 * 1024)        /* one read of a stream, and the longest datagram of another kind */
     #define FATE_PEERS 512                 /* addresses remembered, a power of two */
 
-    static char fate_room[FATE_ROOM] __attribute__((aligned(4096)));
+    /* What all receiving shares, under the GIL. The kernel gives pages to what is used of it. */
+    static char fate_room[FATE_LARGE] __attribute__((aligned(4096)));
 
     union fate_address {
         struct sockaddr any;
@@ -123,45 +122,22 @@ cdef extern from *:
         return result;
     }
 
-    /* Appends data, address, ... of the datagrams that are there: 0, an errno, or -1 with an exception set.
-       Nothing of Python's runs between the call and the last copy of what it left in the shared room: making a tuple
-       may start the garbage collector, which may run anything, even let another thread receive. */
-    static int fate_receive_datagrams(int fd, int internet, PyObject *into) {
-        struct mmsghdr messages[FATE_BATCH];
-        struct iovec parts[FATE_BATCH];
-        union fate_address senders[FATE_BATCH];
-        PyObject *data[FATE_BATCH];
-        size_t room = internet ? FATE_PART : FATE_LARGE;
-        int most = internet ? FATE_BATCH : FATE_ROOM / FATE_LARGE, count, index, result = 0;
-        for (index = 0; index < most; index++) {
-            struct msghdr *header = &messages[index].msg_hdr;
-            parts[index].iov_base = fate_room + index * room;
-            parts[index].iov_len = room;
-            header->msg_name = &senders[index];
-            header->msg_namelen = sizeof senders[index];
-            header->msg_iov = &parts[index];
-            header->msg_iovlen = 1;
-            header->msg_control = NULL;
-            header->msg_controllen = 0;
-            header->msg_flags = 0;
+    /* Appends data, address, ... of up to `most` datagrams that are there: 0, an errno, or -1 with an exception set.
+       One recvfrom for each: on Linux 6 recvmmsg costs a tenth more, and would want a buffer for each. */
+    static int fate_receive_datagrams(int fd, int internet, int most, PyObject *into) {
+        union fate_address from;
+        for (; most > 0; most--) {
+            socklen_t length = sizeof from;
+            ssize_t got;
+            do {
+                got = recvfrom(fd, fate_room, internet ? FATE_PART : FATE_LARGE, MSG_DONTWAIT, &from.any, &length);
+            } while (got < 0 && errno == EINTR);
+            if (got < 0) return errno;
+            /* The copy comes first: a tuple may start the garbage collector, and that may let another thread receive. */
+            if (fate_append(into, PyBytes_FromStringAndSize(fate_room, got)) < 0) return -1;
+            if (fate_append(into, fate_told(&from, length)) < 0) return -1;
         }
-        do count = recvmmsg(fd, messages, most, MSG_DONTWAIT, NULL); while (count < 0 && errno == EINTR);
-        if (count < 0) return errno;
-        for (index = 0; index < count; index++) {
-            data[index] = PyBytes_FromStringAndSize(fate_room + index * room, (Py_ssize_t)messages[index].msg_len);
-        }
-        for (index = 0; index < count; index++) {
-            if (result == 0 && data[index] != NULL) {
-                result = fate_append(into, data[index]);
-                if (result == 0) {
-                    result = fate_append(into, fate_told(&senders[index], messages[index].msg_hdr.msg_namelen));
-                }
-            } else {
-                Py_XDECREF(data[index]);
-                result = -1;
-            }
-        }
-        return result;
+        return 0;
     }
 
     /* A numeric address of Python's as the kernel has it: its length, or 0 if that needs more thought. */
@@ -233,7 +209,7 @@ cdef extern from *:
         return sent >= 0 ? 0 : errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno;
     }
     """
-    int fate_receive_datagrams(int fd, int internet, object into) except -1
+    int fate_receive_datagrams(int fd, int internet, int most, object into) except -1
     int fate_send_one(int fd, int family, object data, object told)
 
 
@@ -306,13 +282,13 @@ cpdef Py_ssize_t send(object sock, int fd, object data, Py_ssize_t start) except
     return sent
 
 
-cpdef int receive_datagrams(object sock, int fd, bint internet, list into) except -1:
-    """Append (data, address, data, address, ...) of the datagrams that are there to `into`, of a bounded number.
+cpdef int receive_datagrams(object sock, int fd, bint internet, int most, list into) except -1:
+    """Append (data, address, data, address, ...) of the datagrams that are there, `most` at most, to `into`.
 
     internet: no datagram is longer than 64 KiB, else 256 KiB.
-    Returns 0, or the errno of what failed, such as EAGAIN.
+    Returns 0 if there may be more, or the errno of what came after them, such as EAGAIN.
     """
-    return fate_receive_datagrams(fd, internet, into)
+    return fate_receive_datagrams(fd, internet, most, into)
 
 
 cpdef int send_datagram(object sock, int fd, int family, object data, object address) except -2:
