@@ -52,7 +52,7 @@ def resolver() -> Any:
 class NameCalls(asyncio.SelectorEventLoop):
     """What `Fate` has in place of asyncio's look-ups."""
 
-    _names: ThreadPoolExecutor | None = None
+    _names: ThreadPoolExecutor | None
 
     def _look_up(self, call: Any, *args: Any) -> asyncio.Future[Any]:
         if self._names is None:
