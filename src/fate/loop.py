@@ -110,8 +110,8 @@ class Fate(Engine, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
     # A loop's dict holds fewer than 30 attributes: with more, CPython shares no keys, and no longer specialises calls
     # of its methods. `call_soon` takes a fifth longer then.
     __slots__ = (
-        "_children", "_current_handle", "_ended", "_endings", "_fuses", "_held", "_receivers", "_shut_down", "_sources",
-        "_stacks", "_telling",
+        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_fuses", "_held", "_names", "_receivers",
+        "_shut_down", "_sources", "_stacks", "_telling", "_threads",
     )  # fmt: skip
 
     slow_callback_duration: float
@@ -138,6 +138,7 @@ class Fate(Engine, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
         self._children: dict[int, int] = {}
+        self._can_watch = self._names = self._threads = None
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
         poll: EpollPoll | SelectorPoll | None = None

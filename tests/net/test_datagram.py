@@ -358,6 +358,31 @@ def test_an_error_of_the_network_is_told_and_does_not_close(loop: Fate) -> None:
     close(loop, transport, protocol)
 
 
+def test_an_error_that_came_while_reading_was_paused_is_told_once_and_the_rest_as_well(loop: Fate) -> None:
+    with peer() as sock:
+        transport, protocol = endpoint(loop, remote_addr=sock.getsockname())
+        for reaction in (transport.pause_reading, lambda: None):
+            protocol.then = lambda data, address, reaction=reaction: reaction()  # type: ignore[misc]
+            for _ in range(3):
+                sock.sendto(b"tea", transport.get_extra_info("sockname"))
+            run_until(loop, lambda: protocol.received)
+            turns(loop, 5)
+            transport.resume_reading()
+        run_until(loop, lambda: len(protocol.received) == 6)
+        address = sock.getsockname()
+    transport.pause_reading()
+    transport.sendto(b"to nobody")
+    assert ConnectionRefusedError not in protocol.told
+    transport.resume_reading()
+    run_until(loop, lambda: ConnectionRefusedError in protocol.told)
+    turns(loop, 3)
+    assert protocol.told.count(ConnectionRefusedError) == 1
+    with peer(address=address) as sock:
+        sock.sendto(b"again", transport.get_extra_info("sockname"))
+        run_until(loop, lambda: protocol.received[-1] == b"again")
+    close(loop, transport, protocol)
+
+
 def test_a_datagram_that_is_too_long_is_told_and_does_not_close(loop: Fate) -> None:
     with peer() as sock:
         transport, protocol = endpoint(loop, remote_addr=sock.getsockname())

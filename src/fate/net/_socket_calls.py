@@ -47,14 +47,16 @@ def send(sock: socket.socket, fd: int, data: Any, start: int) -> int:
         return -1
 
 
-def receive_datagrams(sock: socket.socket, fd: int, internet: bool, into: list[Any]) -> int:
-    """Append (data, address, data, address, ...) of the datagrams that are there to `into`, of a bounded number.
+def receive_datagrams(sock: socket.socket, fd: int, internet: bool, most: int, into: list[Any]) -> int:
+    """Append (data, address, data, address, ...) of the datagrams that are there, `most` at most, to `into`.
 
     internet: no datagram is longer than 64 KiB, else 256 KiB.
-    Returns 0, or the errno of what failed, such as EAGAIN.
+    Returns 0 if there may be more, or the errno of what came after them, such as EAGAIN.
     """
     try:
-        into.extend(sock.recvfrom(PART if internet else LARGE))
+        while most > 0:
+            into.extend(sock.recvfrom(PART if internet else LARGE))
+            most -= 1
     except OSError as error:
         return error.errno or errno.EIO
     return 0

@@ -1,6 +1,6 @@
 # The calls that receive and send on non-blocking sockets, by descriptor and without giving up the GIL for small ones.
 #
-# Here: bytes of a stream in objects of their exact size, datagrams by recvmmsg with their senders' addresses, sends.
+# Here: bytes of a stream in objects of their exact size, datagrams with their senders' addresses, sends.
 # None of them ever blocks, and none allocates a buffer that is given back at once: glibc maps, faults in and unmaps
 # buffers of 128 KiB and more, which costs more than the message.
 # The same names, with the same meaning, stand in `_socket_calls.py` for the uncompiled build.
@@ -8,8 +8,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_SetFromErrno
-from cpython.ref cimport PyObject
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, errno
 from libc.string cimport memcpy
 
 
@@ -27,13 +26,12 @@ cdef extern from * nogil:
     #include <sys/socket.h>
     #include <sys/un.h>
 
-    #define FATE_ROOM (1024 * 1024)        /* what all receiving shares; the kernel gives pages to what is used of it */
-    #define FATE_PART (64 * 1024)          /* of it for one UDP datagram */
-    #define FATE_LARGE (256 * 1024)        /* of it for one read of a stream, and for one datagram of another kind */
-    #define FATE_BATCH 16                  /* datagrams taken at once, at most */
+    #define FATE_PART (64 * 1024)          /* the longest UDP datagram */
+    #define FATE_LARGE (256 * 1024)        /* one read of a stream, and the longest datagram of another kind */
     #define FATE_PEERS 512                 /* addresses remembered, a power of two */
 
-    static char fate_room[FATE_ROOM] __attribute__((aligned(4096)));
+    /* What all receiving shares, under the GIL. The kernel gives pages to what is used of it. */
+    static char fate_room[FATE_LARGE] __attribute__((aligned(4096)));
 
     union fate_address {
         struct sockaddr any;
@@ -41,9 +39,6 @@ cdef extern from * nogil:
         struct sockaddr_in6 v6;
         struct sockaddr_un un;
     };
-    static struct mmsghdr fate_messages[FATE_BATCH];
-    static struct iovec fate_parts[FATE_BATCH];
-    static union fate_address fate_senders[FATE_BATCH];
 
     static ssize_t fate_recv(int fd, void *into, size_t size) {
         ssize_t got;
@@ -61,36 +56,14 @@ cdef extern from * nogil:
         int count = 0;
         return ioctl(fd, FIONREAD, &count) < 0 ? 0 : count;
     }
-
-    /* Takes what datagrams there are, as many as fit; their number, or -1. */
-    static int fate_recv_many(int fd, int datagram, int most) {
-        int count, index;
-        for (index = 0; index < most; index++) {
-            struct msghdr *header = &fate_messages[index].msg_hdr;
-            fate_parts[index].iov_base = fate_room + (size_t)index * datagram;
-            fate_parts[index].iov_len = datagram;
-            header->msg_name = &fate_senders[index];
-            header->msg_namelen = sizeof(union fate_address);
-            header->msg_iov = &fate_parts[index];
-            header->msg_iovlen = 1;
-            header->msg_control = NULL;
-            header->msg_controllen = 0;
-            header->msg_flags = 0;
-        }
-        do count = recvmmsg(fd, fate_messages, most, MSG_DONTWAIT, NULL); while (count < 0 && errno == EINTR);
-        return count;
-    }
     """
     enum:
-        FATE_ROOM
         FATE_PART
         FATE_LARGE
-        FATE_BATCH
     char *fate_room
     ssize_t fate_recv(int fd, void *into, size_t size)
     ssize_t fate_send(int fd, const void *data, size_t size)
     int fate_waiting(int fd)
-    int fate_recv_many(int fd, int datagram, int most)
 
 
 cdef extern from *:
@@ -110,9 +83,7 @@ cdef extern from *:
     }
 
     /* An address as `socket` tells it. */
-    static PyObject *fate_told(int slot) {
-        const union fate_address *from = &fate_senders[slot];
-        socklen_t length = fate_messages[slot].msg_hdr.msg_namelen;
+    static PyObject *fate_told(const union fate_address *from, socklen_t length) {
         struct sockaddr_in6 key;
         struct fate_peer *peer;
         uint32_t hash;
@@ -143,6 +114,30 @@ cdef extern from *:
             Py_XSETREF(peer->told, told);
         }
         return Py_NewRef(peer->told);
+    }
+
+    static int fate_append(PyObject *list, PyObject *made) { /* takes `made` over, which may be NULL */
+        int result = made == NULL ? -1 : PyList_Append(list, made);
+        Py_XDECREF(made);
+        return result;
+    }
+
+    /* Appends data, address, ... of up to `most` datagrams that are there: 0, an errno, or -1 with an exception set.
+       One recvfrom for each: on Linux 6 recvmmsg costs a tenth more, and would want a buffer for each. */
+    static int fate_receive_datagrams(int fd, int internet, int most, PyObject *into) {
+        union fate_address from;
+        for (; most > 0; most--) {
+            socklen_t length = sizeof from;
+            ssize_t got;
+            do {
+                got = recvfrom(fd, fate_room, internet ? FATE_PART : FATE_LARGE, MSG_DONTWAIT, &from.any, &length);
+            } while (got < 0 && errno == EINTR);
+            if (got < 0) return errno;
+            /* The copy comes first: a tuple may start the garbage collector, and that may let another thread receive. */
+            if (fate_append(into, PyBytes_FromStringAndSize(fate_room, got)) < 0) return -1;
+            if (fate_append(into, fate_told(&from, length)) < 0) return -1;
+        }
+        return 0;
     }
 
     /* A numeric address of Python's as the kernel has it: its length, or 0 if that needs more thought. */
@@ -214,9 +209,8 @@ cdef extern from *:
         return sent >= 0 ? 0 : errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno;
     }
     """
-    object fate_told(int slot)
+    int fate_receive_datagrams(int fd, int internet, int most, object into) except -1
     int fate_send_one(int fd, int family, object data, object told)
-    int _PyBytes_Resize(PyObject **made, Py_ssize_t size) except -1
 
 
 cdef bint blocked() except -1:
@@ -231,7 +225,6 @@ cpdef object receive(object sock, int fd, Py_ssize_t size):
     cdef ssize_t got = fate_recv(fd, fate_room, min(size, FATE_LARGE))
     cdef ssize_t more
     cdef char *rest
-    cdef PyObject *made
     if got < 0:
         blocked()
         return None
@@ -289,21 +282,13 @@ cpdef Py_ssize_t send(object sock, int fd, object data, Py_ssize_t start) except
     return sent
 
 
-cpdef int receive_datagrams(object sock, int fd, bint internet, list into) except -1:
-    """Append (data, address, data, address, ...) of the datagrams that are there to `into`, of a bounded number.
+cpdef int receive_datagrams(object sock, int fd, bint internet, int most, list into) except -1:
+    """Append (data, address, data, address, ...) of the datagrams that are there, `most` at most, to `into`.
 
     internet: no datagram is longer than 64 KiB, else 256 KiB.
-    Returns 0, or the errno of what failed, such as EAGAIN.
+    Returns 0 if there may be more, or the errno of what came after them, such as EAGAIN.
     """
-    cdef int index
-    cdef int count = fate_recv_many(fd, FATE_PART if internet else FATE_LARGE,
-                                    FATE_BATCH if internet else FATE_ROOM // FATE_LARGE)
-    if count < 0:
-        return errno
-    for index in range(count):
-        into.append(PyBytes_FromStringAndSize(fate_datagram(index, internet), fate_length(index)))
-        into.append(fate_told(index))
-    return 0
+    return fate_receive_datagrams(fd, internet, most, into)
 
 
 cpdef int send_datagram(object sock, int fd, int family, object data, object address) except -2:
@@ -312,14 +297,3 @@ cpdef int send_datagram(object sock, int fd, int family, object data, object add
     Returns 0 when it is sent, the errno of what failed, or -1 if it would block or needs more thought than this.
     """
     return fate_send_one(fd, family, data, address)
-
-
-cdef extern from *:
-    """
-    static inline char *fate_datagram(int index, int internet) {
-        return fate_room + (size_t)index * (internet ? FATE_PART : FATE_LARGE);
-    }
-    static inline Py_ssize_t fate_length(int index) { return (Py_ssize_t)fate_messages[index].msg_len; }
-    """
-    char *fate_datagram(int index, bint internet)
-    Py_ssize_t fate_length(int index)

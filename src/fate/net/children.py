@@ -56,8 +56,8 @@ class ChildCalls(asyncio.SelectorEventLoop):
     """What `Fate` has in place of asyncio's ways with children and pipes."""
 
     _children: dict[int, int]  # the process ids that are watched, by their descriptors
-    _can_watch: bool | None = None
-    _threads: Any = None  # asyncio's watcher by threads, if it was needed
+    _can_watch: bool | None  # None: not asked yet
+    _threads: Any  # asyncio's watcher by threads, if it was needed
 
     def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
         return ReadPipe(self, pipe, protocol, waiter, extra)

@@ -3,6 +3,7 @@ cimport cython
 from fate.net._socket_calls cimport receive_datagrams, send_datagram
 
 cdef int EAGAIN
+cdef int MOST
 
 
 cdef class Datagrams:
@@ -14,11 +15,15 @@ cdef class Datagrams:
     cdef Py_ssize_t _next
     cdef int _fd
     cdef int _family
+    cdef int _error
+    cdef int _most
     cdef bint _internet
     cdef bint _connected
     cdef public bint paused
     cdef public bint closing
     cdef public object protocol
+
+    cpdef bint waiting(self)
 
     @cython.locals(batch=list, index=Py_ssize_t, error=int)
     cpdef receive(self, transport)

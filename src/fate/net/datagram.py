@@ -2,7 +2,7 @@
 
 `DatagramTransport` is asyncio's own transport, so what is rare (buffering, flow control, closing, errors) is the
 standard library's code and keeps its contracts. What is hot is `Datagrams`, compiled: it takes the datagrams that are
-there in one system call, and sends at once what can be sent at once. Descriptors are watched by the loop; the system
+there, a bounded number, and sends at once what can be sent at once. Descriptors are watched by the loop; the system
 calls are in `_socket_calls`.
 """
 
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from fate.net._socket_calls import receive_datagrams, send_datagram
 
 SENDS_EMPTY = sys.version_info >= (3, 13)  # before, asyncio left an empty datagram out
+MOST = 16  # so many are told of before others have their turn
 SERVED = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
@@ -31,8 +32,8 @@ class Datagrams:
     """The hot half of a datagram transport: receives for its protocol, and sends when nothing is in the way."""
 
     __slots__ = (
-        "_address", "_batch", "_buffer", "_connected", "_family", "_fd", "_internet", "_next", "_sock", "_transport",
-        "closing", "paused", "protocol",
+        "_address", "_batch", "_buffer", "_connected", "_error", "_family", "_fd", "_internet", "_most", "_next",
+        "_sock", "_transport", "closing", "paused", "protocol",
     )  # fmt: skip
 
     if TYPE_CHECKING:
@@ -49,13 +50,15 @@ class Datagrams:
         self._buffer = transport._buffer
         self._batch: list[Any] = []  # data and address of datagrams that came and were not told of yet
         self._next = 0  # which of them is told of next
+        self._error = 0  # the errno of what came after them
+        self._most = 1  # so many are taken at once: as many as there were lately
         self.protocol: Any = transport.get_protocol()
         self.paused = False
         self.closing = False
 
     def waiting(self) -> bool:
         """Whether datagrams were received that nobody was told of."""
-        return self._next < len(self._batch)
+        return self._next < len(self._batch) or self._error != 0
 
     def receive(self, transport: DatagramTransport) -> None:
         """Tell the protocol of the datagrams that are there: the descriptor is readable.
@@ -65,15 +68,17 @@ class Datagrams:
         batch = self._batch
         if self.closing or self.paused:
             return
-        if self._next >= len(batch):
+        if not self.waiting():
             if self._next:
                 batch.clear()
                 self._next = 0
-            error = receive_datagrams(self._sock, self._fd, self._internet, batch)
+            error = receive_datagrams(self._sock, self._fd, self._internet, self._most, batch)
             if error:
+                self._most = max(1, len(batch) // 2)
                 if error != EAGAIN:
-                    self.protocol.error_received(OSError(error, os.strerror(error)))
-                return
+                    self._error = error
+            elif self._most < MOST:
+                self._most *= 2
         # The protocol may do anything in between: close, pause, set another protocol, turn the loop.
         while self._next < len(batch):
             index = self._next
@@ -84,11 +89,15 @@ class Datagrams:
             try:
                 self.protocol.datagram_received(data, address)
             except BaseException:
-                if self._next < len(batch):
+                if self.waiting():
                     transport._receive_soon()
                 raise
             if self.closing or self.paused:
                 return
+        if self._error:
+            error = self._error
+            self._error = 0
+            self.protocol.error_received(OSError(error, os.strerror(error)))
 
     def sendto(self, data: Any, addr: Any = None) -> None:
         """Send the data, to the address if the transport was made without one. Buffers what cannot be sent at once."""

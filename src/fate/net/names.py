@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import base_events
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,10 +44,15 @@ def _is_of(family: int, text: str) -> bool:
     return True
 
 
+def resolver() -> Any:
+    """The `socket` module as asyncio has it: where that is replaced, in a test, names are looked up there."""
+    return base_events.socket  # type: ignore[attr-defined]
+
+
 class NameCalls(asyncio.SelectorEventLoop):
     """What `Fate` has in place of asyncio's look-ups."""
 
-    _names: ThreadPoolExecutor | None = None
+    _names: ThreadPoolExecutor | None
 
     def _look_up(self, call: Any, *args: Any) -> asyncio.Future[Any]:
         if self._names is None:
@@ -57,14 +63,14 @@ class NameCalls(asyncio.SelectorEventLoop):
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> Any:
         if is_numeric(host, port):
-            return socket.getaddrinfo(host, port, family, type, proto, flags)
-        call = self._getaddrinfo_debug if self.get_debug() else socket.getaddrinfo  # type: ignore[attr-defined]
+            return resolver().getaddrinfo(host, port, family, type, proto, flags)
+        call = self._getaddrinfo_debug if self.get_debug() else resolver().getaddrinfo  # type: ignore[attr-defined]
         return await self._look_up(call, host, port, family, type, proto, flags)
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> Any:
         if flags & socket.NI_NUMERICHOST and flags & socket.NI_NUMERICSERV and is_numeric(*sockaddr[:2]):
-            return socket.getnameinfo(sockaddr, flags)
-        return await self._look_up(socket.getnameinfo, sockaddr, flags)
+            return resolver().getnameinfo(sockaddr, flags)
+        return await self._look_up(resolver().getnameinfo, sockaddr, flags)
 
     def close(self) -> None:
         super().close()

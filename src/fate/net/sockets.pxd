@@ -12,10 +12,6 @@ cdef class Reading:
     cdef Handle handle
     cdef public bint keep
 
-    cpdef wake(self)
-    cpdef future(self)
-    cpdef end(self)
-
 
 cdef class Writing(Reading):
     pass
