@@ -750,6 +750,7 @@ def test_tls_keeps_no_large_buffer(loop: Fate) -> None:
     for side in (serving, asking):
         assert len(side.transport._ssl_protocol._ssl_buffer) <= 64 * 1024
         assert type(side.transport._ssl_protocol._transport) is Stream
+        assert "ssl" in type(side.transport).__name__.lower()
         assert side.transport.get_extra_info("sslcontext") in (context, trusting)
     asking.transport.write(b"x" * HUGE)
     run_until(loop, lambda: sum(len(entry[1]) for entry in serving.log[1:]) == HUGE)

@@ -218,7 +218,7 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         if self._app_transport is None:
             if self._app_transport_created:
                 raise RuntimeError("Creating _SSLProtocolTransport twice")
-            self._app_transport = TLSTransport(self._loop, self)
+            self._app_transport = SSLTransport(self._loop, self)
             self._app_transport_created = True
         return self._app_transport
 
@@ -235,8 +235,11 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         self.data_received(self._ssl_buffer_view[:nbytes])
 
 
-class TLSTransport(Transport):  # type: ignore[misc]
-    """What a program sees of a TLS connection: asyncio's own, with a shorter way for `write`."""
+class SSLTransport(Transport):  # type: ignore[misc]
+    """What a program sees of a TLS connection: asyncio's own, with a shorter way for `write`.
+
+    Its name has "SSL" in it, by which some programs know such transports.
+    """
 
     def write(self, data: Any) -> None:
         """Send `data`, bytes-like. Raises TypeError for anything else."""
