@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import base_events, coroutines, events, format_helpers, selector_events
+from asyncio import base_events, coroutines, events, format_helpers, selector_events, sslproto
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,11 +53,19 @@ CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter 
 STDLIB_NAMES = {
     asyncio.SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
-        "_make_self_pipe", "_make_socket_transport", "_read_from_self", "_write_to_self",
+        "_make_self_pipe", "_make_socket_transport", "_make_ssl_transport", "_read_from_self", "_write_to_self",
+        "_start_serving", "_accept_connection", "_accept_connection2",
         "_check_callback", "_check_closed", "_check_running",
         "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
     ],
     selector_events: ["_SelectorSocketTransport"],
+    base_events.Server: ["_attach", "_detach"],
+    sslproto: ["SSLAgainErrors", "SSLProtocolState", "_SSLProtocolTransport"],
+    sslproto.SSLProtocol: [
+        "_call_eof_received", "_control_app_writing", "_control_ssl_reading", "_do_flush", "_do_handshake", "_do_read",
+        "_do_read__buffered", "_do_shutdown", "_do_write", "_fatal_error", "_get_app_transport", "_process_outgoing",
+        "_start_shutdown", "_write_appdata",
+    ],
     events: ["_set_running_loop", "_get_running_loop"],
     coroutines: ["_is_debug_mode"],
     format_helpers: ["extract_stack", "_format_callback_source"],

@@ -20,6 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fate import Fate
+from fate.net.stream import Stream
 
 HUGE = 1_000_000
 Script = list[tuple[Any, ...]]
@@ -153,7 +154,7 @@ class Play:
                 self.write(*rest)
             elif what == "writelines":
                 pieces = [self.piece(size) for size in rest[0]]
-                if sys.version_info >= (3, 12) and not isinstance(self.loop, Fate):
+                if sys.version_info >= (3, 12) and type(transport) is not Stream:
                     transport.write(b"".join(pieces))  # its writelines of 3.12.1 forgets about flow control
                 else:
                     transport.writelines(pieces)

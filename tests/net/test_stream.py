@@ -10,6 +10,7 @@ import logging
 import selectors
 import socket
 import ssl
+import struct
 import tempfile
 import warnings
 import weakref
@@ -750,6 +751,7 @@ def test_tls_keeps_no_large_buffer(loop: Fate) -> None:
     for side in (serving, asking):
         assert len(side.transport._ssl_protocol._ssl_buffer) <= 64 * 1024
         assert type(side.transport._ssl_protocol._transport) is Stream
+        assert "ssl" in type(side.transport).__name__.lower()
         assert side.transport.get_extra_info("sslcontext") in (context, trusting)
     asking.transport.write(b"x" * HUGE)
     run_until(loop, lambda: sum(len(entry[1]) for entry in serving.log[1:]) == HUGE)
@@ -780,3 +782,33 @@ def test_no_warning_comes_from_a_connection_that_was_closed() -> None:
         loop.run_until_complete(main())
         loop.close()
         gc.collect()
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_client_that_is_gone_before_it_is_accepted_hinders_nobody(
+    loop: Fate, reports: list[Any], secure: bool
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    serving: list[Told] = []
+
+    def make() -> Told:
+        serving.append(Told())
+        return serving[-1]
+
+    server = loop.run_until_complete(loop.create_server(make, "127.0.0.1", 0, ssl=context if secure else None))
+    address = server.sockets[0].getsockname()
+    gone, staying = socket.create_connection(address), socket.create_connection(address)
+    name = gone.getsockname()
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.close()  # with a reset
+    run_until(loop, lambda: len(serving) == 2)
+    if not secure:
+        run_until(loop, lambda: len(serving[0].log) == 2)
+        assert isinstance(serving[0].log[1][1], ConnectionResetError)
+        assert serving[0].transport.get_extra_info("peername") == name
+    assert not reports
+    staying.close()
+    turns(loop, 5)
+    server.close()
+    run_until(loop, lambda: not loop._transports)

@@ -121,7 +121,7 @@ cdef class Engine(Owner):
     cdef int _fail(self, Handle handle, object error, SharedContext shared) except -1
 
     cdef int _run(self, Handle handle) except -1
-    cpdef int settle_later(self, Handle handle) except -1
+    cdef int settle_later(self, Handle handle) except -1
 
     @cython.locals(handle=Handle, more=list)
     cdef int _settle(self, object context) except -1

@@ -18,7 +18,8 @@ from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[att
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
-from fate.net._calls import Table, accept
+from fate.net._calls import Table, accept, unpack
+from fate.net.addresses import FAMILIES
 from fate.net.stream import Stream
 from fate.net.tls import TLSProtocol
 
@@ -183,7 +184,7 @@ class Connections:
         *how: Any,
     ) -> None:
         """A listening socket is readable: take the connections that wait there, `backlog` at most."""
-        if not self._native or not _is_plain(sock):
+        if not self._native or sock.family not in FAMILIES or not _is_plain(sock):
             accept_one_by_one: Any = super()._accept_connection  # type: ignore[misc]
             accept_one_by_one(protocol_factory, sock, sslcontext, server, backlog, *how)
             return
@@ -225,7 +226,7 @@ class Connections:
                 os.close(fd)
                 raise
             if sslcontext:
-                extra = {"peername": connection.getpeername()}
+                extra = {"peername": unpack(peer)}
                 self.create_task(
                     self._accept_connection2(protocol_factory, connection, extra, sslcontext, server, *how)
                 )

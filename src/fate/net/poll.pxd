@@ -24,13 +24,13 @@ cdef class Watch:
 
 cdef class EpollPoll(Poll):
     cdef Epoll _epoll
-    cdef dict _watches
+    cdef list _watches
     cdef uint32_t _generation
     cdef readonly int64_t _spin
     cdef readonly int64_t _spin_now
     cdef bint closed
 
-    @cython.locals(count=int, index=int, events=uint32_t, watch=Watch, handle=Handle, haunted=bint)
+    @cython.locals(count=int, index=int, events=uint32_t, watches=list, watch=Watch, handle=Handle, haunted=bint)
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
 
     @cython.locals(count=int, began=int64_t, before=Py_ssize_t)
@@ -53,6 +53,8 @@ cdef class EpollPoll(Poll):
 
     @cython.locals(watch=Watch)
     cdef Watch _watch(self, int fd)
+    cdef Watch _find(self, int fd)
+    cdef int _keep(self, Watch watch) except -1
 
     @cython.locals(watch=Watch)
     cpdef unsigned int events(self, int fd) except? 0xffffffff

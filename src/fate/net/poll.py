@@ -66,7 +66,7 @@ class EpollPoll(Poll):
         self._epoll = Epoll()
         self._spin = spin
         self._spin_now = spin
-        self._watches: dict[int, Watch] = {}
+        self._watches: list[Watch | None] = []  # at the place of its descriptor
         self._generation = 0
         self.closed = False
 
@@ -77,8 +77,9 @@ class EpollPoll(Poll):
         else:
             count = self._epoll.wait(timeout_ns)
         haunted = False
+        watches = self._watches
         for index in range(count):
-            watch = self._watches.get(self._epoll.fd(index))
+            watch = watches[self._epoll.fd(index)]  # nothing is registered that was never there
             if watch is None or self._epoll.generation(index) != watch.generation:
                 haunted = True
                 continue
@@ -129,13 +130,13 @@ class EpollPoll(Poll):
             return 0  # no descriptor left: another time
         self._epoll.close()
         self._epoll = epoll
-        for watch in list(self._watches.values()):
+        for watch in [watch for watch in self._watches if watch is not None]:
             mask = watch.mask
             watch.mask = 0
             watch.doubtful = False
             try:
                 if watch.reader is None and watch.writer is None:
-                    del self._watches[watch.fd]
+                    self._watches[watch.fd] = None
                 elif mask:
                     self._update(watch)
             except OSError:
@@ -144,7 +145,7 @@ class EpollPoll(Poll):
 
     def events(self, fd: int) -> int:
         """What came last for `fd`, as epoll's bits; 0 if it is not watched."""
-        watch = self._watches.get(fd)
+        watch = self._find(fd)
         return 0 if watch is None else watch.events
 
     def _update(self, watch: Watch) -> int:
@@ -157,14 +158,14 @@ class EpollPoll(Poll):
         if mask == watch.mask and not watch.doubtful:
             return 0
         if mask == 0:
-            del self._watches[watch.fd]
+            self._watches[watch.fd] = None
             try:
                 self._epoll.unregister(watch.fd)
             except OSError:
                 pass  # closed already: the kernel forgot it by itself
         elif watch.mask == 0 or watch.doubtful:
             self._register(watch, mask)
-            self._watches[watch.fd] = watch
+            self._keep(watch)
         else:
             try:
                 self._epoll.modify(watch.fd, mask, watch.generation)
@@ -189,10 +190,20 @@ class EpollPoll(Poll):
         watch.generation = generation
         return 0
 
+    def _find(self, fd: int) -> Watch | None:
+        return self._watches[fd] if 0 <= fd < len(self._watches) else None
+
+    def _keep(self, watch: Watch) -> int:
+        lacking = watch.fd + 1 - len(self._watches)
+        if lacking > 0:
+            self._watches.extend([None] * lacking)
+        self._watches[watch.fd] = watch
+        return 0
+
     def _watch(self, fd: int) -> Watch:
         if self.closed:
             raise ValueError("the poll is closed")
-        watch = self._watches.get(fd)
+        watch = self._find(fd)
         if watch is None:
             return Watch(fd)
         if watch.owner is not None:
@@ -206,7 +217,7 @@ class EpollPoll(Poll):
         The kernel goes on knowing the descriptor between two waits of the same socket, which spares two system calls
         a wait. That is undone when something comes while nobody waits, and when another waits for that number.
         """
-        watch = self._watches.get(fd)
+        watch = self._find(fd)
         if watch is not None and watch.owner is not None and watch.owner() is sock and not self.closed:
             before = watch.reader
             watch.reader = handle
@@ -220,12 +231,14 @@ class EpollPoll(Poll):
             return 0
         self.add_reader(fd, handle)
         if self._epoll.tells_generations:  # else a number that is used again could not be told from the one before
-            self._watches[fd].owner = weakref.ref(sock)
+            watch = self._find(fd)
+            if watch is not None:
+                watch.owner = weakref.ref(sock)
         return 0
 
     def end_reading(self, fd: int, handle: Handle, keep: bool) -> int:
         """`handle`, given to `wait_to_read`, waits no longer. keep: its socket is likely to wait again soon."""
-        watch = self._watches.get(fd)
+        watch = self._find(fd)
         if watch is not None and watch.reader is handle:
             watch.reader = None
             if not keep or watch.owner is None:
@@ -270,7 +283,7 @@ class EpollPoll(Poll):
 
     def remove_reader(self, fd: int) -> bool:
         """Let go of `fd`'s reader; say whether there was one."""
-        watch = self._watches.get(fd)
+        watch = self._find(fd)
         if watch is None or watch.reader is None:
             return False
         watch.reader.cancel()
@@ -280,7 +293,7 @@ class EpollPoll(Poll):
 
     def remove_writer(self, fd: int) -> bool:
         """Let go of `fd`'s writer; say whether there was one."""
-        watch = self._watches.get(fd)
+        watch = self._find(fd)
         if watch is None or watch.writer is None:
             return False
         watch.writer.cancel()
@@ -294,15 +307,16 @@ class EpollPoll(Poll):
         Raises KeyError if nothing is.
         """
         fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        watch = self._watches[fd]
-        if watch.reader is None and watch.writer is None:  # kept
+        watch = self._find(fd)
+        if watch is None or (watch.reader is None and watch.writer is None):  # kept
             raise KeyError(fd)
         mask = (selectors.EVENT_READ if watch.reader else 0) | (selectors.EVENT_WRITE if watch.writer else 0)
         return selectors.SelectorKey(fd, fd, mask, (watch.reader, watch.writer))
 
     def get_map(self) -> Mapping[int, selectors.SelectorKey]:
         """The watched descriptors: fd to key."""
-        return {fd: self.get_key(fd) for fd, watch in self._watches.items() if watch.reader or watch.writer}
+        known = [watch for watch in self._watches if watch is not None]
+        return {watch.fd: self.get_key(watch.fd) for watch in known if watch.reader or watch.writer}
 
     def close(self) -> None:
         """Give the descriptor of the epoll back. A second call does nothing."""

@@ -27,96 +27,78 @@ PATIENCE: Any = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
 RECORD = 16 * 1024  # bytes that a TLS record carries at most
 
 
-class TLSTransport(Transport):  # type: ignore[misc]
-    """What a program sees of a TLS connection: asyncio's own, with a shorter way for `write`."""
+class Core:
+    """The part of an SSLProtocol that each message passes through, and what of its state that needs.
 
-    def write(self, data: Any) -> None:
-        """Send `data`, bytes-like. Raises TypeError for anything else."""
-        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
-        if data:
-            self._ssl_protocol._write_appdata((data,))
-
-
-class TLSProtocol(Protocol):  # type: ignore[misc]
-    """asyncio's SSLProtocol, which takes bytes as they come (`data_received`) where its transport is a `Stream`."""
-
-    max_size = 0  # what asyncio's __init__ allocates
-    _takes_bytes = True
+    `TLSProtocol` inherits it before asyncio's class, whose methods find that state here; compiled, it is a C struct.
+    """
 
     if TYPE_CHECKING:
-        _app_transport: Any
-        _app_transport_created: bool
-        _ssl_buffer: bytearray
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """The arguments are those of asyncio's SSLProtocol."""
-        Protocol.__init__(self, *arguments, **options)
-        self._tls = self._sslobj._sslobj  # the SSLObject is Python around it
-
-    def _get_app_transport(self) -> Any:
-        if self._app_transport is None:
-            if self._app_transport_created:
-                raise RuntimeError("Creating _SSLProtocolTransport twice")
-            self._app_transport = TLSTransport(self._loop, self)
-            self._app_transport_created = True
-        return self._app_transport
+        _app_protocol: Any
+        _app_protocol_is_buffer: bool
+        _app_reading_paused: bool
+        _app_writing_paused: bool
+        _conn_lost: int
+        _incoming: Any
+        _incoming_high_water: int
+        _outgoing: Any
+        _outgoing_high_water: int
+        _ssl_reading_paused: bool
+        _ssl_writing_paused: bool
+        _state: Any
+        _tls: Any
+        _transport: Any
+        _write_backlog: Any
+        _write_buffer_size: int
 
     # -- from the peer -------------------------------------------------------------------------------------------
 
-    def get_buffer(self, n: int) -> memoryview:
-        """A buffer for a transport that wants one."""
-        if not self._ssl_buffer:
-            self._ssl_buffer = bytearray(4 * RECORD)
-            self._ssl_buffer_view = memoryview(self._ssl_buffer)
-        view: memoryview = self._ssl_buffer_view
-        return view
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """`nbytes` have come into that buffer."""
-        self.data_received(self._ssl_buffer_view[:nbytes])
-
     def data_received(self, data: Any) -> None:
         """Take what the peer sent: decrypt it and hand it on, or go on with the handshake or the shutdown."""
+        whole: Any = self  # asyncio's part of it
         self._incoming.write(data)
         state = self._state
         if state is WRAPPED:
             self._do_read()
         elif state is State.DO_HANDSHAKE:
-            self._do_handshake()
+            whole._do_handshake()
         elif state is FLUSHING:
-            self._do_flush()
+            whole._do_flush()
         elif state is State.SHUTDOWN:
-            self._do_shutdown()
+            whole._do_shutdown()
 
     def _do_read(self) -> None:
-        state = self._state
-        if state is not WRAPPED and state is not FLUSHING:
+        whole: Any = self  # asyncio's part of it
+        if self._state is not WRAPPED and self._state is not FLUSHING:
             return
         try:
             if not self._app_reading_paused:
                 if self._app_protocol_is_buffer:
-                    self._do_read__buffered()
+                    whole._do_read__buffered()
                 else:
-                    self._do_read__copied()
+                    self._decrypt()
                 if self._write_backlog:
                     self._do_write()
                 else:
                     self._process_outgoing()
-            self._control_ssl_reading()
+            if self._ssl_reading_paused or self._incoming.pending >= self._incoming_high_water:
+                Protocol._control_ssl_reading(self)
         except Exception as error:
-            self._fatal_error(error, "Fatal error on SSL protocol")
+            whole._fatal_error(error, "Fatal error on SSL protocol")
 
-    def _do_read__copied(self) -> None:
+    def _decrypt(self) -> int:
+        whole: Any = self  # asyncio's part of it
         tls = self._tls
         incoming = self._incoming
         data = pieces = None
         closed = False
         try:
             while True:
-                room = incoming.pending or tls.pending()
-                if not room:
-                    break  # OpenSSL would say so by an exception
+                room = incoming.pending
+                if room == 0:
+                    room = tls.pending()
+                    if room == 0:
+                        break  # OpenSSL would say so by an exception
                 piece = tls.read(room if room < RECORD else RECORD)
                 if not piece:
                     closed = True  # close_notify
@@ -132,34 +114,59 @@ class TLSProtocol(Protocol):  # type: ignore[misc]
         if data is not None:
             self._app_protocol.data_received(data if pieces is None else b"".join(pieces))
         if closed:
-            self._call_eof_received()
-            self._start_shutdown()
-
-    def _control_ssl_reading(self) -> None:
-        if self._ssl_reading_paused or self._incoming.pending >= self._incoming_high_water:
-            Protocol._control_ssl_reading(self)
+            whole._call_eof_received()
+            whole._start_shutdown()
+        return 0
 
     # -- to the peer ---------------------------------------------------------------------------------------------
 
     def _write_appdata(self, list_of_data: Any) -> None:
-        state = self._state
-        if state in ENDED:
+        for data in list_of_data:
+            self._take(data)
+        self._encrypt()
+
+    def _write_one(self, data: Any) -> int:
+        """`_write_appdata` of one buffer that is not empty."""
+        whole: Any = self  # asyncio's part of it
+        if self._state is WRAPPED and not self._write_backlog:
+            try:
+                size = len(data)
+                count = self._tls.write(data)
+                if count < size:
+                    self._write_backlog.append(bytes(data[count:]))
+                    self._write_buffer_size += size - count
+                self._process_outgoing()
+            except AGAIN:
+                self._take(data)
+            except Exception as error:
+                whole._fatal_error(error, "Fatal error on SSL protocol")
+        else:
+            self._take(data)
+            self._encrypt()
+        return 0
+
+    def _take(self, data: Any) -> int:
+        """Put `data` behind what is to be encrypted; a copy, if its owner could change it."""
+        if self._state in ENDED:
+            return 0
+        size = len(data)
+        if size:
+            self._write_backlog.append(data if type(data) is bytes else bytes(data))
+            self._write_buffer_size += size
+        return 0
+
+    def _encrypt(self) -> int:
+        whole: Any = self  # asyncio's part of it
+        if self._state in ENDED:
             if self._conn_lost >= PATIENCE:
                 logger.warning("SSL connection is closed")
             self._conn_lost += 1
-            return
-        backlog = self._write_backlog
-        size = 0
-        for data in list_of_data:
-            if len(data):
-                backlog.append(data if type(data) is bytes or state is WRAPPED else bytes(data))
-                size += len(data)
-        self._write_buffer_size += size
-        try:
-            if state is WRAPPED:
+        elif self._state is WRAPPED:
+            try:
                 self._do_write()
-        except Exception as error:
-            self._fatal_error(error, "Fatal error on SSL protocol")
+            except Exception as error:
+                whole._fatal_error(error, "Fatal error on SSL protocol")
+        return 0
 
     def _do_write(self) -> None:
         tls = self._tls
@@ -179,9 +186,68 @@ class TLSProtocol(Protocol):  # type: ignore[misc]
         self._process_outgoing()
 
     def _process_outgoing(self) -> None:
+        whole: Any = self  # asyncio's part of it
         outgoing = self._outgoing
-        if not self._ssl_writing_paused and outgoing.pending:
+        size = outgoing.pending
+        if size and not self._ssl_writing_paused:
             self._transport.write(outgoing.read())
-        size = outgoing.pending + self._write_buffer_size
+            size = 0
+        size += self._write_buffer_size
         if self._app_writing_paused or size >= self._outgoing_high_water:
-            self._control_app_writing()
+            whole._control_app_writing()
+
+
+class TLSProtocol(Core, Protocol):  # type: ignore[misc]
+    """asyncio's SSLProtocol, which takes bytes as they come (`data_received`) where its transport is a `Stream`."""
+
+    max_size = 0  # what asyncio's __init__ allocates
+    _takes_bytes = True
+
+    if TYPE_CHECKING:
+        _app_transport: Any
+        _app_transport_created: bool
+        _loop: Any
+        _ssl_buffer: bytearray
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """The arguments are those of asyncio's SSLProtocol."""
+        Protocol.__init__(self, *arguments, **options)
+        self._tls = self._sslobj._sslobj  # the SSLObject is Python around it
+
+    def _get_app_transport(self) -> Any:
+        if self._app_transport is None:
+            if self._app_transport_created:
+                raise RuntimeError("Creating _SSLProtocolTransport twice")
+            self._app_transport = SSLTransport(self._loop, self)
+            self._app_transport_created = True
+        return self._app_transport
+
+    def get_buffer(self, n: int) -> memoryview:
+        """A buffer for a transport that wants one."""
+        if not self._ssl_buffer:
+            self._ssl_buffer = bytearray(4 * RECORD)
+            self._ssl_buffer_view = memoryview(self._ssl_buffer)
+        view: memoryview = self._ssl_buffer_view
+        return view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """`nbytes` have come into that buffer."""
+        self.data_received(self._ssl_buffer_view[:nbytes])
+
+
+class SSLTransport(Transport):  # type: ignore[misc]
+    """What a program sees of a TLS connection: asyncio's own, with a shorter way for `write`.
+
+    Its name has "SSL" in it, by which some programs know such transports.
+    """
+
+    def write(self, data: Any) -> None:
+        """Send `data`, bytes-like. Raises TypeError for anything else."""
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+        if len(data):
+            _write(self._ssl_protocol, data)
+
+
+def _write(core: Core, data: Any) -> int:
+    return core._write_one(data)

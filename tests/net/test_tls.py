@@ -1,0 +1,312 @@
+"""TLS over stream transports: the same bytes and callbacks as with asyncio's own, however the records are cut."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trustme
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fate import Fate
+
+AUTHORITY = trustme.CA()
+SERVER = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+CLIENT = ssl.create_default_context()
+AUTHORITY.issue_cert("localhost").configure_cert(SERVER)
+AUTHORITY.configure_trust(CLIENT)
+AUTHORITY.configure_trust(SERVER)
+
+
+class App:
+    """What the programs' protocols note; each does `deeds[what]` then."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.buffer = bytearray(1000)
+
+    def connection_made(self, transport: Any) -> None:
+        self.play.transport = transport
+        self.play.tell("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.play.tell("data", data)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(self.buffer)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.play.tell("data", bytes(self.buffer[:nbytes]))
+
+    def eof_received(self) -> None:
+        self.play.tell("eof")
+
+    def pause_writing(self) -> None:
+        self.play.tell("pause")
+
+    def resume_writing(self) -> None:
+        self.play.tell("resume")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.play.tell("lost", type(error).__name__)
+
+
+class Plain(App, asyncio.Protocol):
+    """Takes bytes."""
+
+
+class Buffered(App, asyncio.BufferedProtocol):
+    """Gives a buffer."""
+
+
+class Play:
+    """A server's side of TLS on one loop, and its peer, an SSLObject whose records are delivered by hand."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Callable[[Play], Any], deeds: dict[str, Any]) -> None:
+        self.loop = loop
+        self.told: list[Any] = []
+        self.got = bytearray()
+        self.deeds = deeds
+        self.transport: Any = None
+        loop.set_exception_handler(lambda loop, context: self.told.append(("report", type(context["exception"]))))
+        ours, self.wire = socket.socketpair()
+        self.wire.setblocking(False)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = CLIENT.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        connect: Any = loop.connect_accepted_socket  # type: ignore[attr-defined]
+        self.made = loop.create_task(connect(lambda: protocol(self), ours, ssl=SERVER))
+
+    def tell(self, what: str, *arguments: Any) -> None:
+        if what == "data" and self.told[-1][0] == "data":
+            self.told[-1] = ("data", self.told[-1][1] + arguments[0])
+        else:
+            self.told.append((what, *arguments))
+        self.deeds.get(what, lambda transport: None)(self.transport)
+
+    def turn(self, count: int = 4) -> None:
+        for _ in range(count):
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+
+    def deliver(self, pieces: int = 1) -> None:
+        """Send what the peer has encrypted, in so many pieces, and take what comes back."""
+        data = self.outgoing.read()
+        size = max(1, -(-len(data) // pieces))
+        for start in range(0, len(data), size):
+            try:
+                self.wire.send(data[start : start + size])
+            except OSError:
+                return
+            self.turn()
+        self.turn()
+        try:
+            while data := self.wire.recv(1 << 20):
+                self.incoming.write(data)
+                self.turn()
+        except OSError:
+            pass
+
+    def shake_hands(self, pieces: int = 1) -> None:
+        for _ in range(6):
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            self.deliver(pieces)
+
+    def read(self) -> None:
+        try:
+            while data := self.tls.read(1 << 20):
+                self.got += data
+        except ssl.SSLError:
+            pass
+
+    def end(self) -> tuple[list[Any], bytes]:
+        self.deliver()
+        self.read()
+        self.turn()
+        self.deeds.clear()
+        self.wire.close()
+        self.turn()
+        if self.transport is not None:
+            self.transport.abort()
+        self.turn()
+        self.loop.run_until_complete(asyncio.gather(self.made, return_exceptions=True))
+        return self.told, bytes(self.got)
+
+
+def on_all(play: Callable[[Callable[..., Play]], Play]) -> tuple[list[Any], bytes]:
+    """Run `play` on asyncio and on Fates of both kinds; what it gave, which must be the same."""
+    results = []
+    for make in (asyncio.SelectorEventLoop, Fate, lambda: Fate(selectors.SelectSelector())):
+        loop = make()
+        try:
+            results.append(play(lambda *how, loop=loop: Play(loop, *how)).end())
+        finally:
+            loop.close()
+    assert results[1] == results[0]
+    assert results[2] == results[0]
+    return results[0]
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from([Plain, Buffered]),
+    st.lists(st.tuples(st.sampled_from([1, 500, 20_000, 70_000]), st.integers(1, 40)), max_size=4),
+    st.integers(1, 300),
+    st.sampled_from(["nothing", "close_notify", "end", "ours"]),
+)
+def test_records_may_be_cut_anywhere(protocol: Any, messages: list[tuple[int, int]], shaking: int, ending: str) -> None:
+    def run(make: Callable[..., Play]) -> Play:
+        def answer_once(transport: Any) -> None:  # how often data comes is the kernel's affair
+            del play.deeds["data"]
+            transport.write(b"answer")
+
+        play = make(protocol, {"data": answer_once})
+        play.shake_hands(shaking)
+        for size, pieces in messages:
+            play.tls.write(b"m" * size)
+            play.deliver(pieces)
+            play.read()
+        if ending == "close_notify":
+            play.tls.write(b"last words")
+            try:
+                play.tls.unwrap()
+            except ssl.SSLError:
+                pass
+            play.deliver()
+        elif ending == "end":
+            play.wire.shutdown(socket.SHUT_WR)
+            play.turn()
+        elif ending == "ours":
+            play.transport.close()
+            play.turn()
+        return play
+
+    told, got = on_all(run)
+    data = b"".join(entry[1] for entry in told if entry[0] == "data")
+    assert data == b"m" * sum(size for size, _ in messages) + (b"last words" if ending == "close_notify" else b"")
+    assert told[0] == ("made",) and told[-1][0] == "lost"
+    assert got in (b"", b"answer")
+
+
+def test_what_is_written_before_the_end_of_the_handshake_is_sent_as_it_was() -> None:
+    def run(make: Callable[..., Play]) -> Play:
+        play = make(Plain, {})
+        play.shake_hands()
+        mutable = bytearray(b"x" * 1000)
+        play.transport.write(mutable)
+        mutable[:] = b"!" * 1000
+        play.transport.write(memoryview(b"y"))
+        play.transport.writelines([b"", b"z", bytearray(b"z")])
+        play.deliver()
+        play.read()
+        return play
+
+    _, got = on_all(run)
+    assert got == b"x" * 1000 + b"yzz"
+
+
+def test_a_paused_reader_gets_nothing_until_it_resumes() -> None:
+    def run(make: Callable[..., Play]) -> Play:
+        play = make(Plain, {})
+        play.shake_hands()
+        play.transport.pause_reading()
+        for _ in range(30):
+            play.tls.write(b"m" * 16_000)
+            play.deliver()
+        assert play.told == [("made",)]
+        play.transport.resume_reading()
+        play.turn(100)
+        return play
+
+    told, _ = on_all(run)
+    assert told[1] == ("data", b"m" * 480_000)
+
+
+def test_a_protocol_that_fails_ends_the_connection() -> None:
+    def fail(transport: Any) -> None:
+        raise ZeroDivisionError
+
+    def run(make: Callable[..., Play]) -> Play:
+        play = make(Plain, {"data": fail})
+        play.shake_hands()
+        play.tls.write(b"m")
+        play.deliver()
+        return play
+
+    told, _ = on_all(run)
+    assert told == [("made",), ("data", b"m"), ("report", ZeroDivisionError), ("lost", "ZeroDivisionError")]
+
+
+def test_what_is_no_buffer_is_refused_and_a_closed_transport_takes_writes() -> None:
+    def run(make: Callable[..., Play]) -> Play:
+        play = make(Plain, {})
+        play.shake_hands()
+        with pytest.raises(TypeError, match="expecting a bytes-like instance"):
+            play.transport.write("text")
+        play.transport.write(b"")
+        play.transport.close()
+        for _ in range(7):
+            play.transport.write(b"late")
+        return play
+
+    _, got = on_all(run)
+    assert got == b""
+
+
+def test_more_than_the_peer_takes_pauses_the_protocol() -> None:
+    def run(make: Callable[..., Play]) -> Play:
+        play = make(Plain, {})
+        play.shake_hands()
+        for _ in range(20):
+            play.transport.write(b"x" * 100_000)
+        assert play.told == [("made",), ("pause",)]
+        assert play.transport.get_write_buffer_size() > 512 * 1024
+        for _ in range(400):
+            play.deliver()
+            play.read()
+        return play
+
+    told, got = on_all(run)
+    assert told[:3] == [("made",), ("pause",), ("resume",)]
+    assert got == b"x" * 2_000_000
+
+
+def test_tls_runs_inside_tls(loop: Fate) -> None:
+    served = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            writer.write(b"go\n")
+            await writer.start_tls(SERVER)
+        writer.write((await reader.readexactly(100_000)).upper())
+        await reader.read()
+        writer.close()
+        served.set()
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            served.clear()
+            server = await asyncio.start_server(serve, "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            for _ in range(2):
+                assert await reader.readline() == b"go\n"
+                await writer.start_tls(CLIENT, server_hostname="localhost")
+            writer.write(b"x" * 100_000)
+            assert await reader.readexactly(100_000) == b"X" * 100_000
+            writer.close()
+            await served.wait()
+            server.close()
+            for transport in list(loop._transports.values()):
+                transport.abort()  # an outer layer is left to the peer to end
+            while loop._transports:
+                await asyncio.sleep(0)
+
+    loop.run_until_complete(main())
