@@ -137,7 +137,7 @@ SUITES = {
         Suite(
             "asyncpg",
             "asyncpg==0.32.0",
-            (),
+            ("distro",),
             never={"test__sourcecode": "lints asyncpg's sources"},
             service="postgres",
         ),
