@@ -47,11 +47,11 @@ class Verdict:
 
 @dataclass
 class Run:
-    """What became of a suite on one loop; `broken` names what could not be collected, or how the process died."""
+    """What became of a suite on one loop; `broken` tells of each file that could not be collected, or "pytest"."""
 
     loop: str
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
+    broken: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
     def summary(self) -> str:
@@ -132,7 +132,7 @@ def run(suite: Suite, origin: Path, loop: str, only: list[str], limit: float) ->
             if status in (0, 1, 5) and crashed is None:
                 break
             if crashed is None:
-                made.broken.append(f"pytest ended with status {status}: {output[-2000:]}")
+                made.broken["pytest"] = f"ended with status {status}: {output[-2000:]}"
                 break
             made.verdicts[crashed] = Verdict("error", f"the process died: status {status}\n{output[-3000:]}")
             with results.open("a") as stream:
@@ -197,8 +197,8 @@ def read(results: Path, made: Run) -> str | None:
         elif entry["kind"] == "end":
             running = None
             made.verdicts[entry["test"]] = Verdict(entry["outcome"], entry["detail"], entry["loops"])
-        elif (words := f"{entry['test']}: {entry['detail']}") not in made.broken:
-            made.broken.append(words)
+        else:
+            made.broken[entry["test"]] = entry["detail"]
     return running
 
 
@@ -237,11 +237,11 @@ def compare(suite: Suite, options: argparse.Namespace) -> dict[str, object]:
         return {"suite": suite.name, "good": None, "why": str(error)}
     for made in (stock, fate):
         print(f"{suite.name}: {made.loop}: {made.summary()} in {made.seconds:g} s")
-    for words in [words for words in fate.broken if words not in stock.broken]:
-        print(f"{suite.name}: on Fate only: {words.splitlines()[0]}\n{words[-1500:] if options.verbose else ''}")
-    if options.verbose:
-        for words in stock.broken:
-            print(f"{suite.name}: on stock asyncio too: {words}")
+    for part, words in fate.broken.items():
+        where = "on both" if part in stock.broken else "on Fate only"
+        print(f"{suite.name}: not run {where}: {part}: {words.strip().splitlines()[-1]}")
+        if options.verbose:
+            print(words)
     first = lost_tests(suite, stock, fate)
     lost = steadily_lost(suite, origin, first, options.limit)
     for test in lost:
@@ -262,7 +262,7 @@ def compare(suite: Suite, options: argparse.Namespace) -> dict[str, object]:
         if test in fate.verdicts
     )
     print(f"{suite.name}: {len(lost)} lost, {better} that only Fate passes; {looped} tests made a Fate", flush=True)
-    good = bool(stock.verdicts) and not lost and len(fate.broken) <= len(stock.broken)
+    good = bool(stock.verdicts) and not lost and fate.broken.keys() <= stock.broken.keys()
     return {
         "suite": suite.requirement,
         "good": good,
