@@ -26,6 +26,7 @@ __all__ = [
     "Notes",
     "SharedContext",
     "advance",
+    "call_with",
     "can_share",
     "clock_ns",
     "compiled",
@@ -103,6 +104,11 @@ class Freelist:
 def recycle(cls: type, tracked: bool, limit: int) -> Freelist:
     """The compiled build keeps dead handles for new ones, and the garbage collector's eyes off the ready ones."""
     return Freelist()
+
+
+def call_with(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`function(*args, **kwargs)`, for one that leaves `kwargs` as it is."""
+    return function(*args, **kwargs)
 
 
 def own(cls: type, method: Any) -> Any:

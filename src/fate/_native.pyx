@@ -300,6 +300,7 @@ cdef extern from * nogil:
 
 cdef extern from *:
     object fate_own(type cls, object method)
+    object PyObject_Call(object function, object args, object kwargs)
     object fate_invoke(object callback, object result, object args, object kwargs, object failed)
     object fate_advance(object generator, object context, object value, int thrown, int *state)
     PyObject *fate_place(object skipped, int *instruction)
@@ -407,6 +408,11 @@ cpdef Freelist recycle(type cls, bint tracked, int limit):
     cdef Freelist made = Freelist.__new__(Freelist)
     made._list = fate_recycle(cls, tracked, limit)
     return made
+
+
+cpdef object call_with(object function, tuple args, dict kwargs):
+    """`function(*args, **kwargs)`, for one that leaves `kwargs` as it is: it gets the dict itself."""
+    return PyObject_Call(function, args, kwargs)
 
 
 cpdef object own(type cls, object method):

@@ -36,6 +36,7 @@ from fate.errors import (
     WrongThreadError,
     source_error,
 )
+from fate.makers import Makers
 from fate.net.children import ChildCalls
 from fate.net.connections import Connections
 from fate.net.datagram import SERVED, DatagramTransport
@@ -103,7 +104,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Engine, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
@@ -157,7 +158,7 @@ class Fate(Engine, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
                 poll = EpollPoll(spin_ns)
             else:
                 poll = SelectorPoll(selectors.DefaultSelector())
-            Engine.__init__(self, poll, self._virtual_clock())
+            Makers.__init__(self, poll, self._virtual_clock())
             asyncio.SelectorEventLoop.__init__(self, poll)  # type: ignore[arg-type]
             if isinstance(poll, EpollPoll):
                 self._carry_streams()
@@ -504,7 +505,14 @@ def _run_foreign(handle: asyncio.Handle) -> None:
 
 
 if compiled():
-    for _method in (Engine.call_soon, Engine.call_soon_threadsafe, Engine.call_later, Engine.call_at):
+    for _method in (
+        Engine.call_soon,
+        Engine.call_soon_threadsafe,
+        Engine.call_later,
+        Engine.call_at,
+        Makers.create_future,
+        Makers.create_task,
+    ):
         setattr(Fate, _method.__name__, own(Fate, _method))
     del _method
 
