@@ -116,7 +116,11 @@ cdef extern from *:
         if (!FATE_MAY_KEEP || made == NULL) return NULL;
         list->first = *(PyObject **)made;
         list->count--;
-        Py_SET_REFCNT(made, 1);
+    #if PY_VERSION_HEX < 0x030e0000
+        made->ob_refcnt = 1; /* Py_SET_REFCNT could take the link for the count of an immortal object */
+    #else
+        _Py_NewReference(made);
+    #endif
         return made;
     }
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import weakref
 from collections.abc import Callable
 from contextvars import ContextVar, Token, copy_context
@@ -226,6 +228,20 @@ def test_what_is_freed_with_a_handle_may_schedule_the_next(loop: Fate) -> None:
     for _ in range(25):
         drain(loop)
     assert seen == list(range(20, -1, -1))
+
+
+def test_handles_that_have_run_leave_nothing_behind(loop: Fate) -> None:
+    def memory() -> int:
+        for _ in range(20):
+            for _ in range(1000):
+                loop.call_soon(list)
+            drain(loop)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    memory()
+    before = memory()
+    assert memory() - before < 1000
 
 
 def test_methods_that_are_the_loops_own(loop: Fate) -> None:
