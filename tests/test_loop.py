@@ -8,6 +8,7 @@ import logging
 import os
 import selectors
 import signal
+import socket
 import sys
 import threading
 import time
@@ -23,6 +24,46 @@ import fate
 from fate import Fate
 from fate.errors import WrongThreadError
 from fate.loop import STDLIB_NAMES
+
+# -- descriptors ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("selector", [None, selectors.SelectSelector])
+@pytest.mark.parametrize("direction", ["reader", "writer"])
+def test_a_socket_that_was_closed_meanwhile_is_not_watched_any_more(
+    direction: str, selector: type[selectors.BaseSelector] | None
+) -> None:
+    """As with asyncio's selectors: anyio closes its Unix sockets before it takes them out."""
+    loop = Fate(selector() if selector else None)
+    near, far = socket.socketpair()
+    with near, far:
+        number = near.fileno()
+        getattr(loop, f"add_{direction}")(near, print)
+        near.close()
+        assert getattr(loop, f"remove_{direction}")(near) is True
+        with pytest.raises(KeyError):
+            loop._poll.get_key(number)
+        with pytest.raises(ValueError, match="-1"):
+            getattr(loop, f"remove_{direction}")(near)
+    loop.close()
+
+
+def test_a_closed_socket_takes_nothing_from_the_one_that_got_its_number() -> None:
+    loop = Fate()
+    old, other = socket.socketpair()
+    with old, other:
+        number = old.fileno()
+        loop.add_reader(old, print)
+        old.close()
+        new, far = socket.socketpair()
+        with new, far:
+            assert new.fileno() == number
+            loop.add_reader(new.fileno(), loop.stop)
+            with pytest.raises(ValueError, match="-1"):
+                loop.remove_reader(old)
+            assert loop.remove_reader(new.fileno()) is True
+    loop.close()
+
 
 # -- ways to a Fate ---------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ import weakref
 from asyncio import base_events, coroutines, events, format_helpers, selector_events, sslproto
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fate import sources
@@ -144,6 +145,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
         self._stacks: MutableMapping[Handle, Any] = weakref.WeakKeyDictionary()  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
+        self._files: MutableMapping[int, Any] = weakref.WeakValueDictionary()  # watched, and perhaps closed meanwhile
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
         self._children: dict[int, int] = {}
@@ -278,20 +280,42 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
     def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
         self._check_closed()
         handle = self.make_handle(callback, args)
-        self._poll.add_reader(_fileno(fd), handle)
+        self._poll.add_reader(self._watched(fd), handle)
         return handle
 
     def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
         self._check_closed()
         handle = self.make_handle(callback, args)
-        self._poll.add_writer(_fileno(fd), handle)
+        self._poll.add_writer(self._watched(fd), handle)
         return handle
 
     def _remove_reader(self, fd: Any) -> bool:
-        return not self._closed and fd != CLOSED and self._poll.remove_reader(_fileno(fd))
+        return not self._closed and fd != CLOSED and self._poll.remove_reader(self._unwatched(fd))
 
     def _remove_writer(self, fd: Any) -> bool:
-        return not self._closed and fd != CLOSED and self._poll.remove_writer(_fileno(fd))
+        return not self._closed and fd != CLOSED and self._poll.remove_writer(self._unwatched(fd))
+
+    def _watched(self, fd: Any) -> int:
+        """The descriptor of what shall be watched; a file object is remembered."""
+        number = _fileno(fd)
+        if number is not fd:
+            with suppress(TypeError):  # it cannot be referred to weakly
+                self._files[number] = fd
+        elif self._files:
+            self._files.pop(number, None)
+        return number
+
+    def _unwatched(self, fd: Any) -> int:
+        """The descriptor of what shall not be watched any more. A file object that is closed by now has the one it had
+        when it was added, as with asyncio's selectors: anyio closes its sockets before it takes them out."""
+        try:
+            return _fileno(fd)
+        except ValueError:
+            for number, file in self._files.items():
+                if file is fd:
+                    del self._files[number]
+                    return number
+            raise
 
     def _add_callback(self, handle: asyncio.Handle) -> None:
         """Queue a handle that asyncio made itself: those of signal handlers."""

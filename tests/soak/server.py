@@ -33,7 +33,6 @@ from pattern import POUR, pattern
 BACKLOG = 4096
 CHUNK = 1 << 16
 FEW_DESCRIPTORS, SCARCE_SECONDS = 8, 0.3
-SETTLE_SECONDS = 10.0
 TICK = 0.01
 FAULTS = ("connection_made", "data_received", "eof_received", "connection_lost")
 """A client of the faulty service says by its first byte which callback shall raise; the first of them always may."""
@@ -252,8 +251,9 @@ def taken() -> dict[str, Any]:
 class Soaked:
     """The servers and the disturbances, started and stopped together."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, folder: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, folder: str, patience: float) -> None:
         self.loop = loop
+        self.patience = patience
         self.folder = folder
         self.tasks: list[asyncio.Task[None]] = []
         self.threads: list[threading.Thread] = []
@@ -298,7 +298,7 @@ class Soaked:
             with suppress(asyncio.CancelledError):
                 await task
         self.tasks, self.threads = [], []
-        end = time.monotonic() + SETTLE_SECONDS
+        end = time.monotonic() + self.patience
         while self.unsettled() and time.monotonic() < end:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.1)  # what the last connections scheduled
@@ -326,6 +326,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The process that is soaked; see soak.py.")
     parser.add_argument("--loop", required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--patience", type=float, required=True)
     options = parser.parse_args()
     random.seed(options.seed)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -335,7 +336,7 @@ def main() -> None:
     asyncio.set_event_loop(loop)
     loop.set_exception_handler(report)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
-        loop.run_until_complete(Soaked(loop, folder).main())
+        loop.run_until_complete(Soaked(loop, folder, options.patience).main())
 
 
 if __name__ == "__main__":

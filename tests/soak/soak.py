@@ -38,11 +38,10 @@ def connections_allowed(wanted: int) -> int:
     return min(wanted, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE_DESCRIPTORS)
 
 
-def start_server(loop: str, seed: int) -> subprocess.Popen[str]:
+def start_server(loop: str, seed: int, patience: float) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", str(HERE / "server.py")]  # it forks beside threads
-    return subprocess.Popen(
-        [*command, f"--loop={loop}", f"--seed={seed}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    command += [f"--loop={loop}", f"--seed={seed}", f"--patience={patience}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def answer(server: subprocess.Popen[str]) -> dict[str, Any]:
@@ -114,11 +113,11 @@ def lines(after: dict[str, Any], before: dict[str, Any], clients: dict[str, Any]
     ]
 
 
-def soak(loop: str, seconds: float, connections: int, seed: int) -> tuple[list[str], list[str]]:
+def soak(loop: str, seconds: float, connections: int, seed: int, patience: float) -> tuple[list[str], list[str]]:
     """The report, and what is wrong."""
     share, least, most = FOREWORD
     first = min(max(share * seconds, least), most)
-    with start_server(loop, seed) as server:
+    with start_server(loop, seed, patience) as server:
         try:
             addresses = answer(server)
             first_clients = storm(addresses, first, connections, seed)
@@ -143,12 +142,13 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--loop", default="fate:new_event_loop", metavar="MODULE:ATTR")
+    parser.add_argument("--patience", type=float, default=10.0, metavar="SECONDS", help="for the last to go")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     connections = connections_allowed(options.connections)
     if connections < options.connections:
         print(f"{connections:,} connections instead of {options.connections:,}: no more descriptors are allowed")
-    report, wrong = soak(options.loop, options.seconds, connections, options.seed)
+    report, wrong = soak(options.loop, options.seconds, connections, options.seed, options.patience)
     print(f"soak of {options.loop}, seed {options.seed}", *report, sep="\n")
     for words in wrong:
         print(f"WRONG: {words}")

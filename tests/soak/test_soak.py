@@ -40,6 +40,6 @@ def test_a_server_on_fate_survives_storms_faults_and_scarcity(tmp_path: Path) ->
     ],
 )
 def test_a_soak_notices_what_a_broken_loop_does(tmp_path: Path, fault: str, complaint: str) -> None:
-    status, found, output = run(tmp_path, "--seconds=4", f"--loop=broken:{fault}")
+    status, found, output = run(tmp_path, "--seconds=4", "--patience=1", f"--loop=broken:{fault}")
     assert any(complaint in words for words in found["wrong"]), found
     assert status == 1, output
