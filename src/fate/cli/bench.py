@@ -297,7 +297,7 @@ def _table(report: Report) -> list[str]:
     return lines
 
 
-@click.command()
+@click.command("bench")
 @click.option("--loop", "names", multiple=True, help="Beside asyncio, only this one; repeatable.")
 @click.option("--repetitions", type=click.IntRange(1), default=5, show_default=True, help="Turns of every loop.")
 @click.option("--quick", is_flag=True, help="Do a tenth of everything: to see that it runs.")
