@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -141,6 +142,8 @@ def test_a_loop_that_is_closed_lets_go_of_its_children() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         process._transport.close()  # type: ignore[attr-defined]  # which kills it
+        with contextlib.suppress(ChildProcessError):  # waited for already
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         turns(loop)
         loop.close()
         assert loop._children == {}
