@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("src")
 CORES = os.cpu_count() or 1
-FLAGS = ["-O3", "-fno-plt", "-fno-semantic-interposition"] if sys.platform == "linux" else ["-O3"]
+FLAGS = ["-O3", "-g0", "-fno-plt", "-fno-semantic-interposition"] if sys.platform == "linux" else ["-O3"]
 DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,  # the types live in the .pxd
