@@ -428,6 +428,45 @@ def test_nothing_is_left_behind_when_the_reactor_ends(reactor: Reactor) -> None:
         assert len(os.listdir("/proc/self/fd")) < before
 
 
+def test_what_begins_again_at_its_end_does_not_keep_the_reactor_from_ending(reactor: Reactor) -> None:
+    """A client that reconnects, a child that is started again, a port that is opened anew."""
+    told: list[str] = []
+
+    class Again(Client):
+        def clientConnectionLost(self, connector: Any, reason: Any) -> None:
+            told.append("lost")
+            connector.connect()
+            reactor.connectTCP("127.0.0.1", peer.getsockname()[1], self)
+            with pytest.raises(CannotListenError, match="the reactor has been stopped"):
+                reactor.listenTCP(0, self, interface="127.0.0.1")
+
+        clientConnectionFailed = clientConnectionLost
+
+    class Restarted(Child):
+        def outReceived(self, data: bytes) -> None:
+            reactor.stop()
+
+        def processEnded(self, reason: Any) -> None:
+            told.append("ended")
+            reactor.spawnProcess(self, sys.executable, ["python", "-c", "import time; time.sleep(60)"])
+
+    with socket.create_server(("127.0.0.1", 0)) as peer:  # it accepts as long as the reactor lives, and longer
+        reactor.connectTCP("127.0.0.1", peer.getsockname()[1], Again(reactor))
+        child = Restarted(reactor)
+        reactor.spawnProcess(child, sys.executable, ["python", "-c", "print(flush=True); input()"])
+        reactor.run()
+    assert sorted(told) == ["ended", "lost"]
+    assert reactor.reports == []  # type: ignore[attr-defined]
+
+
+def test_a_child_is_written_bytes_and_nothing_else(reactor: Reactor) -> None:
+    child = spawn(reactor, "input()")
+    with pytest.raises(TypeError, match="Data must be bytes, not str"):
+        reactor.spawnProcess(child, "true").write("text")  # type: ignore[arg-type]
+    child.connectionMade = lambda: child.transport.closeStdin()  # type: ignore[method-assign]
+    reactor.run()
+
+
 @pytest.mark.parametrize(
     ("host", "port", "timeout"),
     [("127.0.0.1", 0, 5), ("127.0.0.1", "x", 5), ("127.0.0.1", True, 5), (3, 1, 5), ("127.0.0.1", 70000, 5),

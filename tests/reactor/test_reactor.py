@@ -15,7 +15,7 @@ from support import DEADLINE, printed
 
 from fate.defer import Deferred
 from fate.errors import LoopClosedError
-from fate.reactor import Reactor
+from fate.reactor import ProcessProtocol, Reactor
 from fate.reactor.errors import (
     AlreadyCalled,
     AlreadyCancelled,
@@ -282,3 +282,23 @@ def test_a_call_cannot_be_reset_to_the_past(reactor: Reactor) -> None:
 def test_a_call_may_be_brought_forward(reactor: Reactor) -> None:
     reactor.callLater(1000, reactor.stop).delay(-1001)  # as in Twisted
     reactor.run()
+
+
+def test_no_timed_call_is_made_after_the_shutdown(reactor: Reactor) -> None:
+    """Not while the ends of children and connections are told, either, which may take a while."""
+    told: list[str] = []
+
+    class Slow(ProcessProtocol):
+        def outReceived(self, data: bytes) -> None:
+            reactor.stop()
+
+        def processEnded(self, reason: Any) -> None:
+            told.append("ended")
+
+    def after() -> None:
+        reactor.callLater(0, told.append, "called")
+
+    reactor.spawnProcess(Slow(), sys.executable, ["python", "-c", "print(flush=True); input()"])
+    reactor.addSystemEventTrigger("after", "shutdown", after)
+    reactor.run()
+    assert told == ["ended"]

@@ -43,6 +43,8 @@ class DelayedCall:
         reactor._calls.add(self)
 
     def _call(self) -> None:
+        if self._reactor._open.over:
+            return
         assert self._what is not None
         func, args, kw = self._what
         self._end()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fate.loop import Fate
 from fate.reactor.calls import DelayedCall, check_delay
 from fate.reactor.errors import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
+from fate.reactor.things import Things
 from fate.reactor.triggers import TriggerID, Triggers
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Reactor:
         self.running = False
         self._state = "new"  # running, stopping, over
         self._calls: set[DelayedCall] = set()
-        self._open: set[Any] = set()  # ports, connections and children
+        self._open = Things()
         self._triggers = Triggers(self._report, self.loop.call_soon)
         self._threads: ThreadPoolExecutor | None = None
 
@@ -91,26 +92,31 @@ class Reactor:
     def _end(self, signals: list[int]) -> None:
         self._state = "over"
         self.running = False
+        self._open.over = True
         for number in signals:
             self.loop.remove_signal_handler(number)
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         try:
-            for thing in list(self._open):
-                try:
-                    thing.end()
-                except Exception as error:  # of a factory's stopFactory: the others are to be ended all the same
-                    self._report(error)
+            self._end_all()
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks:
                 task.cancel()
             if tasks:
                 self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             while self._open:
+                self._end_all()  # a connection that was accepted in the last turn comes only now
                 self.loop.run_until_complete(asyncio.sleep(0.001))  # the ends are told
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
             self.loop.close()
+
+    def _end_all(self) -> None:
+        for thing in list(self._open):
+            try:
+                thing.end()
+            except Exception as error:  # of a factory's stopFactory: the others are to be ended all the same
+                self._report(error)
 
     def stop(self) -> None:
         """Fire the shutdown triggers when the present callback has returned, then have `run()` return.

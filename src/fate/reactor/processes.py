@@ -15,6 +15,7 @@ from fate.defer import Failure
 from fate.loop import Fate
 from fate.reactor.errors import ProcessDone, ProcessExitedAlready, ProcessTerminated, SpawnError
 from fate.reactor.protocols import ProcessProtocol
+from fate.reactor.things import Things
 
 
 class ProcessTransport(asyncio.SubprocessProtocol):
@@ -23,7 +24,7 @@ class ProcessTransport(asyncio.SubprocessProtocol):
     def __init__(
         self,
         loop: Fate,
-        open_things: set[Any],
+        open_things: Things,
         protocol: ProcessProtocol,
         executable: str,
         args: Sequence[str],
@@ -45,7 +46,8 @@ class ProcessTransport(asyncio.SubprocessProtocol):
             options["user"] = uid
         if gid is not None:
             options["group"] = gid
-        self._starting = loop.create_task(self._start(list(args) or [executable], options))
+        if not open_things.over:
+            self._starting = loop.create_task(self._start(list(args) or [executable], options))
 
     async def _start(self, args: list[str], options: dict[str, Any]) -> None:
         try:
@@ -103,7 +105,9 @@ class ProcessTransport(asyncio.SubprocessProtocol):
         return self._inner.get_pipe_transport(fd)
 
     def write(self, data: bytes) -> None:
-        """Write to the child's standard input."""
+        """Write to the child's standard input. Raises TypeError for anything but bytes."""
+        if not isinstance(data, bytes):
+            raise TypeError(f"Data must be bytes, not {type(data).__name__}")
         if self._inner is None:
             self._waiting.append(data)
         else:

@@ -24,6 +24,7 @@ from fate.reactor.errors import (
     UserError,
 )
 from fate.reactor.protocols import ClientFactory, Factory, Protocol
+from fate.reactor.things import Things
 
 LAST_PORT = 0xFFFF
 
@@ -168,7 +169,7 @@ class Link(asyncio.Protocol):
     def __init__(
         self,
         loop: Fate,
-        open_things: set[Any],
+        open_things: Things,
         build: Callable[[Address], Any],
         ended: Callable[[Failure], object] | None = None,
     ) -> None:
@@ -244,7 +245,7 @@ class Port:
     """A listening socket. It listens from the beginning; connections are accepted as soon as the reactor runs."""
 
     def __init__(
-        self, loop: Fate, open_things: set[Any], port: int, factory: Factory, backlog: int, interface: str
+        self, loop: Fate, open_things: Things, port: int, factory: Factory, backlog: int, interface: str
     ) -> None:
         self.factory = factory
         self._open = open_things
@@ -256,6 +257,9 @@ class Port:
                 raise ValueError(f"an interface is an address as text, not {interface!r:.100}")
         except ValueError as error:
             raise CannotListenError(errno.EINVAL, f"cannot listen: {error}") from None
+        if open_things.over:
+            loop._check_closed()
+            raise CannotListenError(errno.ESHUTDOWN, "cannot listen: the reactor has been stopped")
         sock = socket.socket(socket.AF_INET6 if ":" in interface else socket.AF_INET)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -314,7 +318,7 @@ class Connector:
     def __init__(
         self,
         loop: Fate,
-        open_things: set[Any],
+        open_things: Things,
         host: str,
         port: int,
         factory: ClientFactory,
@@ -337,9 +341,14 @@ class Connector:
         return Address("TCP", self.host, self.port)
 
     def connect(self) -> None:
-        """Begin an attempt. Raises RuntimeError if one is under way or there is a connection."""
+        """Begin an attempt, unless the reactor is ending.
+
+        Raises RuntimeError if one is under way or there is a connection.
+        """
         if self.state != "disconnected":
             raise RuntimeError(f"cannot connect: the connector is {self.state}")
+        if self._open.over:
+            return
         self.state = "connecting"
         if not self._started:
             self._started = True
