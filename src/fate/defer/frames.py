@@ -53,6 +53,19 @@ def frames_of(traceback: TracebackType | None, capture: bool) -> list[Frame]:
     return frames
 
 
+def drop_waiting(traceback: TracebackType | None) -> None:
+    """Take Fate's own step, in which a coroutine waits for a Deferred, out of that coroutine's traceback.
+
+    One such step, the uppermost: those below have been taken out where their coroutines ended.
+    """
+    while traceback is not None and traceback.tb_next is not None:
+        code = traceback.tb_next.tb_frame.f_code
+        if code.co_name == "wait_for" and code.co_filename.endswith("fate/defer/deferred.py"):
+            traceback.tb_next = traceback.tb_next.tb_next
+            return
+        traceback = traceback.tb_next
+
+
 def _captured(variables: Any) -> list[tuple[str, object]]:
     return [(name, value) for name, value in variables.items() if name != "__builtins__"]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fate._native import Ended, advance, copy_context, recycle, throw
 from fate.defer import futures
 from fate.defer.deferred import ABSENT, Continuation, Deferred, failure_of, is_failure, new_deferred, use_starter
+from fate.defer.frames import drop_waiting
 from fate.defer.misuse import ReturnValue, returned_value
 
 PLAIN_TYPES = 200  # remember so many types that are neither coroutines nor generators
@@ -101,6 +102,7 @@ class Stepper(Continuation):
     def _finish(self, end: Ended) -> int:
         """The generator has ended: its Deferred gets the result, and is what follows."""
         deferred = self.deferred
+        generator = self.generator
         self.deferred = None
         self.generator = None
         self.context = None
@@ -110,6 +112,8 @@ class Stepper(Continuation):
         elif isinstance(error, ReturnValue):
             value = returned_value(error)
         else:
+            if type(generator) is not GeneratorType:
+                drop_waiting(error.__traceback__)
             value = failure_of(error)
         if deferred._fire(value):
             self.follow = deferred
