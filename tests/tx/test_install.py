@@ -61,6 +61,17 @@ def test_importing_fate_tx_imports_no_twisted() -> None:
     assert printed(source) == "[]"
 
 
+def test_the_module_of_its_class_installs_it_as_trial_expects_for_child_processes() -> None:
+    program = """
+    import sys
+    import fate.tx.reactor
+    fate.tx.reactor.install()
+    from twisted.internet import reactor
+    print(sys.modules[type(reactor).__module__].install() is reactor)
+    """
+    assert printed(program) == "True"
+
+
 def test_trial_runs_on_it(tmp_path: Path) -> None:
     body = KIND.replace("; ", "\n  ")
     test = f"from twisted.trial.unittest import TestCase\nclass T(TestCase):\n def test_kind(self):\n  {body}"

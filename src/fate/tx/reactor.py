@@ -309,3 +309,6 @@ def install_reactor(loop: Fate | None = None) -> FateReactor:
     if asyncio._get_running_loop() is None:
         asyncio.set_event_loop(reactor.loop)
     return reactor
+
+
+install = install_reactor  # Twisted's rule: the module of a reactor's class has it; trial has child processes call it
