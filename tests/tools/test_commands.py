@@ -97,6 +97,21 @@ def test_a_directory_that_does_not_exist_is_told_from_a_command_that_does_not(ru
         run(run_command_("echo", cwd="/no/such/place"))
 
 
+def test_an_interpreter_that_does_not_exist_is_told_from_a_command_that_does_not(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "cake-maker"
+    script.write_text("#!/nonexistent/interpreter\n")
+    script.chmod(0o755)
+    with pytest.raises(errors.CommandStartError, match="cake-maker: what its first line names to run it"):
+        run(run_command_([script]))
+    with pytest.raises(errors.CommandStartError, match="there is no such command"):
+        run(run_command_(["cake-maker"], cwd=tmp_path))
+
+
+def test_an_environment_that_is_none(run: Run) -> None:
+    with pytest.raises(errors.CommandStartError, match="cannot start true: 'int' object has no attribute 'items'"):
+        run(run_command_("true", env=3))
+
+
 def test_arguments_that_make_no_sense(run: Run) -> None:
     with pytest.raises(ValueError, match="cannot be split into words: No closing quotation"):
         run(run_command_("echo 'half"))

@@ -10,6 +10,7 @@ import pytest
 from support import printed, turns
 
 from fate import Deferred, Fate, tools
+from fate.defer import CancelledError
 from fate.tools import in_thread, run_command
 from fate.tools.ground import deferred_of
 
@@ -84,6 +85,17 @@ def test_what_waits_is_not_collected_when_nobody_holds_the_deferred(loop: Fate) 
     turns(loop, 3)
     assert ended == ["ended"]
     assert loop._held == set()
+
+
+def test_what_is_cancelled_from_inside_gives_nobody_a_false_result(loop: Fate) -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        with pytest.raises(CancelledError):
+            print(await deferred_of(loop, cancelled()))
+
+    loop.run_until_complete(main())
 
 
 def test_where_no_fate_runs() -> None:

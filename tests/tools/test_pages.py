@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import gzip
+import math
 import pickle
 import socket
 import ssl
@@ -288,6 +289,10 @@ def test_arguments_that_make_no_sense(run: Run) -> None:
             await get_page("http://localhost/", method="GET /secret")
 
     run(main())
+
+
+def test_an_infinite_timeout_is_none_at_all(run: Run) -> None:
+    assert run(fetched("/", timeout=math.inf)).status == 200
 
 
 def test_a_host_that_nobody_knows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

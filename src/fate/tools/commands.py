@@ -176,7 +176,7 @@ class Run:
             if not self.command:
                 raise ValueError("it has no words")
             return await self.loop.subprocess_exec(lambda: Child(self.loop), *self.command, **options)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # the last of an `env` that is no mapping
             raise _cannot_start(self.command, options["cwd"], error) from error
 
     async def _talk(self, process: Process, data: bytes | None) -> None:
@@ -285,4 +285,7 @@ def _cannot_start(command: Sequence[Any], cwd: Any, error: Exception) -> Command
     if isinstance(error, FileNotFoundError):
         no_place = cwd is not None and not os.path.isdir(cwd)
         reason = f"there is no directory {os.fspath(cwd)!r}" if no_place else "there is no such command"
+        word = os.fsdecode(command[0])
+        if not no_place and os.sep in word and os.path.isfile(os.path.join(os.fsdecode(cwd or ""), word)):
+            reason = "what its first line names to run it, or its loader, does not exist"
     return CommandStartError(f"cannot start {_shown(command) or 'a command'}: {reason}", command=command, errno=number)

@@ -124,8 +124,8 @@ def deferred_of(loop: Fate, coro: Coroutine[Any, Any, Any]) -> Any:
         if task.cancelled():
             if not receiver.called:
                 receiver.errback(cancelled())
-                if not given_up:
-                    made.addErrback(partial(_forget, cancelled))
+                if not given_up:  # when those have seen it that wait
+                    loop.call_soon(made.addErrback, partial(_forget, cancelled))
             return
         error = task.exception()
         if receiver.called:  # cancelled twice: nobody waits any more

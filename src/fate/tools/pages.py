@@ -7,6 +7,7 @@ pages from one server give a session of their own, or use aiohttp itself.
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -112,7 +113,7 @@ def get_page(
         "data": data,
         "allow_redirects": max_redirects > 0,
         "max_redirects": max_redirects + 1,  # aiohttp counts the one that is too many
-        "timeout": library.ClientTimeout(total=timeout),
+        "timeout": library.ClientTimeout(total=None if timeout == math.inf else timeout),
         "ssl": True if tls is None else tls,
     }
     return deferred_of(loop, _fetch(library, url, method, options, max_size, on_progress, session))
