@@ -440,7 +440,8 @@ def test_what_begins_again_at_its_end_does_not_keep_the_reactor_from_ending(reac
             with pytest.raises(CannotListenError, match="the reactor has been stopped"):
                 reactor.listenTCP(0, self, interface="127.0.0.1")
 
-        clientConnectionFailed = clientConnectionLost
+        def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+            self.clientConnectionLost(connector, reason)
 
     class Restarted(Child):
         def outReceived(self, data: bytes) -> None:
