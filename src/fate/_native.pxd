@@ -188,7 +188,7 @@ cpdef object track(object made)
 cpdef object invoke(object callback, object result, tuple args, object kwargs, object failed)
 cpdef object advance(object generator, object context, object value)
 cpdef object throw(object generator, object context, object error)
-cpdef object skip_frames(str folder)
+cpdef object skip_frames(str folder, str whole)
 
 
 cpdef bint is_instance(object made, object cls) noexcept

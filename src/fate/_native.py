@@ -174,12 +174,17 @@ def throw(generator: Any, context: Context, error: BaseException) -> Any:
 
 
 _skipped = "\0"
+_package = "\0"
 
 
-def skip_frames(folder: str) -> None:
-    """From now on `Notes` look past frames whose code lies in `folder`, which ends with a separator."""
-    global _skipped
+def skip_frames(folder: str, whole: str) -> None:
+    """From now on those who fire are looked for past frames whose code lies in `folder`, which ends with a separator.
+
+    All others are looked for past those in `whole`: a Deferred that one of Fate's tools makes, its caller has made.
+    """
+    global _skipped, _package
     _skipped = folder
+    _package = whole
 
 
 loop_threads: set[int] = set()
@@ -199,7 +204,7 @@ class Made:
     def _made_here(self) -> int:
         frame = _getframe(3)  # from here, past `_prepare` and what called that
         code = frame.f_code
-        while code.co_filename.startswith(_skipped) and frame.f_back is not None:
+        while code.co_filename.startswith(_package) and frame.f_back is not None:
             frame = frame.f_back
             code = frame.f_code
         self._maker = code
@@ -216,6 +221,7 @@ class Made:
         return self._maker, self._instruction
 
 
+_MADE = 0  # as in `fate.defer.story`
 _SHORT = 200
 _MOST = 64
 _ATOMS = frozenset((int, float, bool, type(None)))
@@ -249,9 +255,9 @@ class Notes:
             self._notes.pop()  # the last one makes room for those that follow, each in its turn
         self._notes.append((kind, what, code, instruction))
 
-    def _put_here(self, kind: int, what: Any) -> None:
+    def _put_here(self, kind: int, what: Any, folder: str) -> None:
         frame: FrameType | None = sys._getframe(2)
-        while frame is not None and frame.f_code.co_filename.startswith(_skipped):
+        while frame is not None and frame.f_code.co_filename.startswith(folder):
             frame = frame.f_back
         if frame is None:
             self._put(kind, what, None, -1)
@@ -260,15 +266,15 @@ class Notes:
 
     def happened(self, kind: int) -> None:
         """Something was done here."""
-        self._put_here(kind, None)
+        self._put_here(kind, None, _package if kind == _MADE else _skipped)
 
     def added(self, kind: int, callback: Any) -> None:
         """A callback was added here."""
-        self._put_here(kind, _callback_told(callback))
+        self._put_here(kind, _callback_told(callback), _package)
 
     def fired(self, kind: int, value: Any) -> None:
         """It was fired here, with `value`."""
-        self._put_here(*_value_told(kind, value))
+        self._put_here(*_value_told(kind, value), _skipped)
 
     def gave(self, kind: int, callback: Any, value: Any) -> None:
         """`callback` returned `value`."""

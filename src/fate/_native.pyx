@@ -467,15 +467,21 @@ cpdef object throw(object generator, object context, object error):
 
 
 cdef enum:
+    MADE = 0  # as in `fate.defer.story`
     MOST = 64  # notes in one story: the first ones, and the last
 
 cdef str skipped = "\0"
+cdef str package = "\0"
 
 
-cpdef object skip_frames(str folder):
-    """From now on `Notes` look past frames whose code lies in `folder`, which ends with a separator."""
-    global skipped
+cpdef object skip_frames(str folder, str whole):
+    """From now on those who fire are looked for past frames whose code lies in `folder`, which ends with a separator.
+
+    All others are looked for past those in `whole`: a Deferred that one of Fate's tools makes, its caller has made.
+    """
+    global skipped, package
     skipped = folder
+    package = whole
 
 
 loop_threads = set()
@@ -491,7 +497,7 @@ cdef class Made:
     """What is known of something from its making on: which code made it, and in which thread."""
 
     cdef int _made_here(self) except -1:
-        cdef PyObject *code = fate_place(skipped, &self._instruction)
+        cdef PyObject *code = fate_place(package, &self._instruction)
         self._thread = fate_thread()
         if code != NULL:
             self._maker = <object>code
@@ -548,14 +554,14 @@ cdef class Notes:
     cpdef int happened(self, int kind) except -1:
         """Something was done here."""
         cdef FateNote *new = self._new(kind)
-        new.code = fate_place(skipped, &new.instruction)
+        new.code = fate_place(package if kind == MADE else skipped, &new.instruction)
         return 0
 
     cpdef int added(self, int kind, object callback) except -1:
         """A callback was added here."""
         cdef FateNote *new = self._new(kind)
         new.what = fate_callback_told(callback)
-        new.code = fate_place(skipped, &new.instruction)
+        new.code = fate_place(package, &new.instruction)
         return 0
 
     cpdef int fired(self, int kind, object value) except -1:

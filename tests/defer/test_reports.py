@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import pickle
+import re
+import subprocess
+import sys
+import textwrap
 import traceback
 import weakref
 from typing import Any
@@ -218,6 +223,32 @@ def test_the_maker_is_the_program_not_fate(stories: None) -> None:
     lock = defer.DeferredLock()
     for d in (function(), lock.acquire(), defer.gatherResults([]), defer.maybeDeferred(int), defer.race([Deferred()])):
         assert d.story().steps[0].function == "test_the_maker_is_the_program_not_fate"
+
+
+@pytest.mark.parametrize("story", ["0", "1"])
+def test_what_a_tool_made_its_caller_has_made(story: str) -> None:
+    program = """
+    from fate import reactor
+    from fate.tools import run_command
+
+    def by_thread():
+        reactor.deferToThread(int, "ten").addBoth(lambda failure: (reactor.stop(), failure)[1])
+
+    def by_tool():
+        run_command("no-such-command").addBoth(lambda failure: (by_thread(), failure)[1])
+
+    by_tool()
+    reactor.run()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "FATE_STORY": story},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"made +by by_thread at" if story == "1" else "It was made by by_thread at", done.stderr)
+    assert re.search(r"made +by by_tool at" if story == "1" else "It was made by by_tool at", done.stderr)
 
 
 def test_without_stories_there_is_a_hint() -> None:

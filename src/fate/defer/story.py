@@ -21,7 +21,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 TYPE_ONLY = 16
 """Set in a note's kind: of the value only the type was kept."""
 
-skip_frames(FOLDER)
+skip_frames(FOLDER, os.path.dirname(FOLDER[:-1]) + os.sep)
 
 
 class Kind(IntEnum):
