@@ -181,6 +181,7 @@ cpdef object copy_context()
 cpdef object copy_of(object context)
 cpdef Freelist recycle(type cls, bint tracked, int limit)
 cpdef object call_with(object function, tuple args, dict kwargs)
+cpdef object pop_last(list items)
 cpdef object own(type cls, object method)
 cpdef object track(object made)
 

@@ -36,6 +36,7 @@ __all__ = [
     "is_instance",
     "loop_threads",
     "own",
+    "pop_last",
     "recycle",
     "run_in_context",
     "skip_frames",
@@ -109,6 +110,11 @@ def recycle(cls: type, tracked: bool, limit: int) -> Freelist:
 def call_with(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`function(*args, **kwargs)`, for one that leaves `kwargs` as it is."""
     return function(*args, **kwargs)
+
+
+def pop_last(items: list[Any]) -> Any:
+    """`items.pop()`."""
+    return items.pop()
 
 
 def own(cls: type, method: Any) -> Any:

@@ -63,6 +63,18 @@ cdef extern from * nogil:
         }
     }
 
+    static PyObject *fate_pop_last(PyObject *items) {
+        Py_ssize_t last = PyList_GET_SIZE(items) - 1;
+    #if !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED)
+        if (last >= 0 && ((PyListObject *)items)->allocated <= 8) {
+            PyObject *item = PyList_GET_ITEM(items, last);
+            Py_SET_SIZE(items, last);
+            return item;
+        }
+    #endif
+        return PyObject_CallMethod(items, "pop", NULL);
+    }
+
     /* A method that `cls` inherits, as if it were its own: Python calls that without asking for the class's bases. */
     static PyObject *fate_own(PyTypeObject *cls, PyObject *method) {
         if (!Py_IS_TYPE(method, &PyMethodDescr_Type) || !PyType_IsSubtype(cls, PyDescr_TYPE(method))) {
@@ -300,6 +312,7 @@ cdef extern from * nogil:
 
 cdef extern from *:
     object fate_own(type cls, object method)
+    object fate_pop_last(list items)
     object PyObject_Call(object function, object args, object kwargs)
     object fate_invoke(object callback, object result, object args, object kwargs, object failed)
     object fate_advance(object generator, object context, object value, int thrown, int *state)
@@ -408,6 +421,11 @@ cpdef Freelist recycle(type cls, bint tracked, int limit):
     cdef Freelist made = Freelist.__new__(Freelist)
     made._list = fate_recycle(cls, tracked, limit)
     return made
+
+
+cpdef object pop_last(list items):
+    """`items.pop()`. A short list keeps its room for the next item: allocating it anew costs as much as a timer."""
+    return fate_pop_last(items)
 
 
 cpdef object call_with(object function, tuple args, dict kwargs):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fate._native import call_with
-from fate.core.engine import Engine, Poll
+from fate.core.engine import COMPILED, Engine, Poll
 
 
 class Makers(Engine):
@@ -35,4 +35,7 @@ class Makers(Engine):
         plain = name is None and context is None and not options
         if plain and not self._closed and not self._debug and self._task_factory is None:  # type: ignore[attr-defined]
             return call_with(Task, (coro,), self._for_me)
-        return SelectorEventLoop.create_task(self, coro, name=name, context=context, **options)  # type: ignore[arg-type]
+        task = SelectorEventLoop.create_task(self, coro, name=name, context=context, **options)  # type: ignore[arg-type]
+        if not COMPILED and getattr(task, "_source_traceback", None):
+            del task._source_traceback[-1]  # type: ignore[attr-defined]  # this method's own frame
+        return task

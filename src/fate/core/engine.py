@@ -130,7 +130,7 @@ class Engine(Owner):
         self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
         self._queue.append(handle)
-        if self._thread_id is None:  # nobody knows when it will run
+        if COMPILED and self._thread_id is None:  # nobody knows when it will run
             track(handle)
         return handle
 
@@ -237,7 +237,19 @@ class Engine(Owner):
             handle = self._push(callback, args, context)
             self._note_created(handle)
             return handle
-        return self._push(callback, args, context)
+        if COMPILED:
+            return self._push(callback, args, context)
+        handle = Handle.__new__(Handle)
+        handle._callback = callback
+        handle._args = args
+        handle._snapshot = copy_context() if context is None else context
+        handle._loop = self
+        handle._cancelled = False
+        handle._kind = ONCE
+        self._last_id = handle.id = self._last_id + 1
+        handle.cause = self._current_id
+        self._queue.append(handle)
+        return handle
 
     def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None

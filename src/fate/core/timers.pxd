@@ -1,8 +1,10 @@
 cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
+from fate._native cimport compiled, pop_last
 from fate.core.handle cimport TimerHandle
 
+cdef bint COMPILED
 cdef int SLOTS
 cdef int LEVELS
 cdef int64_t LAST_TICK

@@ -15,8 +15,10 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from fate._native import compiled, pop_last
 from fate.core.handle import TimerHandle
 
+COMPILED = compiled()
 SLOTS = 64
 LEVELS = 7  # 64**7 ticks: 73 years; what is later waits in the last slot
 TICKS_PER_SECOND = 1e9 / 2**19
@@ -101,7 +103,7 @@ class Timers:
         number = handle._slot
         index = handle._index
         slots = self._near if number == NEAR else self._slots[number]
-        last = slots.pop()
+        last = pop_last(slots) if COMPILED else slots.pop()
         if last is not handle:
             slots[index] = last
             last._index = index
