@@ -29,6 +29,6 @@ from fate.sim.decisions import Decision
 from fate.sim.errors import UniverseError
 from fate.sim.faults import Faults
 from fate.sim.hosts import Host
-from fate.sim.universe import Failure, Result, Universe, attempt, run
+from fate.sim.universe import Failure, Result, Universe, attempt, current, run
 
-__all__ = ["Decision", "Failure", "Faults", "Host", "Result", "Universe", "UniverseError", "attempt", "run"]
+__all__ = ["Decision", "Failure", "Faults", "Host", "Result", "Universe", "UniverseError", "attempt", "current", "run"]

@@ -10,7 +10,8 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
-from fate.sim.kernel import ERROR, IN, OUT, End, Kernel
+from fate.sim.kernel import End, Kernel
+from fate.sim.states import ERROR, IN, OUT
 
 ROOM = 212_992  # bytes that wait to be read, at most: Linux's default
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from asyncio import events, tasks
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from fate.sim import sockets
 from fate.sim.errors import HostError, StuckError
-from fate.sim.kernel import NEVER, Poll, Waits
+from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS
+from fate.sim.kernel import Poll, Waits
 from fate.sim.loop import UniverseFate
+from fate.sim.states import NEVER
 from fate.sim.watcher import Watcher
 from fate.sim.world import BOOT_NS, World
 
@@ -23,7 +27,6 @@ if TYPE_CHECKING:
     from fate.sim.universe import Universe
 
 SETTLE = 16  # so many rounds for what is still there at the end
-BURST = 16  # so many turns of one host before the next gets its own
 
 
 class Host:
@@ -46,17 +49,28 @@ class Host:
         self.task: Any = None
         self.watcher: Watcher | None = None
         self.booted = False
+        self.frozen = False  # the universe ends
         self._clock_label = "clock " + name
 
     def boot(self) -> None:
         """Switch it on: a fresh loop, and the host's own program on it."""
-        self.booted = self.up = True
+        self.booted = self.up = self.machine.up = True
+        self.paused = False
         self.poll = Poll(self.world.kernel, self.name, self.main is not None, self.boot_ns)
         self.loop = UniverseFate(self, self.poll)
         self.watcher = None
         faults = self.universe.faults
         if self.universe.promises or (faults is not None and "cancel" in faults.kinds):
             self.watch()
+
+        if self.main is not None:
+            self.task = self.inside(lambda: self.loop.create_task(self.main(), name="main"))  # type: ignore[misc]
+            self.task.add_done_callback(self._ended)
+
+    def _ended(self, task: Any) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.universe.note("exception", f"{type(error).__name__}: {error}", error, self.name)
 
     def watch(self) -> None:
         """Have the loop looked at after every callback."""
@@ -86,6 +100,15 @@ class Host:
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return (value - 1) * 500_000_000 if value else 0
 
+    def delay_of_job(self) -> int:
+        """How late an executor's job begins, in nanoseconds."""
+        faults = self.universe.faults
+        if faults is None or "job" not in faults.kinds:
+            return 0
+        kernel = self.world.kernel
+        steps = kernel.decisions.decide("job " + self.name, LATENCY_STEPS, faults.kinds["job"], kernel.now)
+        return steps * LATENCY_STEP_NS
+
     def ask_names(self, name: str) -> None:
         """A blocking look-up of `name`: it may be slow, or fail."""
         ns = self._ask(name)
@@ -97,6 +120,99 @@ class Host:
         ns = self._ask(name)
         if ns:
             await asyncio.sleep(ns / 1e9)
+
+    # -- its turn ---------------------------------------------------------------------------------------------------
+
+    def runnable(self) -> bool:
+        """Whether it has anything to do now."""
+        poll, loop = self.poll, self.loop
+        if not self.up or self.paused or self.frozen or self.world.host is self:  # it runs already, and blocks
+            return False
+        if not poll.asleep or poll.woken or poll.hot:
+            return True
+        return poll.wake <= self.world.kernel.now or len(loop._queue) > loop._head
+
+    def inside(self, call: Callable[[], Any]) -> Any:
+        """Call something as if this host ran: its clock, its addresses, its loop."""
+        world, loop = self.world, self.loop
+        before_host, before_loop, hooks = world.host, events._get_running_loop(), sys.get_asyncgen_hooks()
+        thread = loop._thread_id
+        world.host = self
+        loop._thread_id = get_ident()
+        sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
+        events._set_running_loop(loop)
+        try:
+            return call()
+        finally:
+            events._set_running_loop(before_loop)
+            sys.set_asyncgen_hooks(*hooks)
+            loop._thread_id = thread
+            world.host = before_host
+
+    def turn(self) -> None:
+        """One turn of its loop."""
+        self.poll.asleep = False
+        self.inside(self.loop.full_turn)
+
+    # -- what happens to machines -------------------------------------------------------------------------------
+
+    def crash(self, power: bool = False) -> None:
+        """End everything on it at once: nothing of it runs again, not even `finally`.
+
+        power: the machine itself fails. Others hear nothing of it, until it is up again and knows of no connection.
+            Otherwise its program dies, and the operating system closes what it had open.
+        Raises HostError for the main host, or for one that is down.
+        """
+        if self.main is None:
+            raise HostError(f"host {self.name!r} cannot crash: it runs the test itself")
+        if not self.up:
+            raise HostError(f"host {self.name!r} is down already")
+        self.up = False
+        self.machine.up = not power
+        for task in self.pending():
+            task._log_destroy_pending = False
+            self.universe.dead.append(task)
+        for transport in list(self.loop._transports.values()):
+            self.universe.dead.append(transport._sock)
+            transport._sock, transport._closing = None, True  # it would warn that nobody has closed it
+        self.universe.dead.append(self.loop)
+        self.loop._closed = True
+        kernel = self.world.kernel
+        for number, end in list(kernel.ends.items()):
+            if end.host is self.machine:
+                del kernel.ends[number]
+                sockets.abandon(self.world, end, power)
+        if kernel.history is not None:
+            kernel.history.append((kernel.now, "crash", self.name))
+
+    def restart(self) -> None:
+        """Switch it on again: its program begins anew, and remembers nothing. Raises HostError if it is up."""
+        if self.up:
+            raise HostError(f"host {self.name!r} is up: crash it first")
+        self.boot()
+
+    def pause(self) -> None:
+        """Have it stand still: its program does not run, and what comes waits. Raises HostError for the main host."""
+        if self.main is None:
+            raise HostError(f"host {self.name!r} cannot be paused: it runs the test itself")
+        self.paused = True
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.paused = False
+        self.poll.asleep = False
+
+    def signal(self, number: int) -> None:
+        """Send its program a signal: the handler that it has given to `loop.add_signal_handler` is called.
+
+        Raises HostError if it has given none.
+        """
+        handler = self.loop.signals.get(number)
+        if handler is None:
+            raise HostError(f"host {self.name!r} has no handler for signal {number}")
+        self.loop.call_soon_threadsafe(handler[0], *handler[1])
+
+    # -- its end ----------------------------------------------------------------------------------------------------
 
     def pending(self) -> list[Any]:
         """The tasks that have not ended, in the order in which they were made."""
@@ -116,9 +232,11 @@ class Host:
 
     def end(self) -> None:
         """Cancel every task, close every connection, run the loop until all have ended, and close it."""
-        if not self.booted:
+        if not self.booted or not self.up:
             return
         loop = self.loop
+        self.poll.driven = False
+        self.world.host = self
         try:
             for _ in range(SETTLE):
                 left = self.pending()
@@ -144,4 +262,36 @@ class Host:
         return f"<Host {self.name!r} at {self.machine.ipv4}, {'paused' if self.paused else state}>"
 
 
-__all__ = ["BURST", "NEVER", "Coroutine", "Host", "HostError", "Waits", "events", "get_ident"]
+class Others(Waits):
+    """The hosts that run while the main one waits."""
+
+    def __init__(self, universe: Universe[Any]) -> None:
+        self.universe = universe
+        self.kernel = universe.kernel
+        self.world = universe.world
+
+    def run_others(self) -> bool:
+        """Give every host that has something to do a turn; which begins is decided."""
+        ready = [host for host in self.universe.hosts.values() if host.main is not None and host.runnable()]
+        threads = self.world.threads
+        worked = threads is not None and threads.current is None and bool(threads.workers) and threads.run_ready()
+        if not ready:
+            return worked
+        kernel = self.kernel
+        if len(ready) > 1 and kernel.order > 0.0:
+            first = kernel.decisions.decide("order hosts", len(ready), kernel.order, kernel.now)
+            ready = ready[first:] + ready[:first]
+        for host in ready:
+            if host.runnable():
+                host.turn()
+        return True
+
+    def next_wake(self) -> int:
+        """When the first of them wants to go on."""
+        wakes = [
+            h.poll.wake
+            for h in self.universe.hosts.values()
+            if h.main is not None and h.up and not h.paused and not h.frozen
+        ]
+        wake = min(wakes, default=NEVER)
+        return wake if self.world.threads is None else min(wake, self.world.threads.next_wake())

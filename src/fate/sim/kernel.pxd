@@ -8,8 +8,6 @@ from fate.sim.decisions cimport Decisions
 
 cdef uint32_t IN
 cdef uint32_t OUT
-cdef uint32_t ERROR
-cdef uint32_t HANG_UP
 cdef int64_t NEVER
 cdef int64_t FREE_TURNS
 cdef int64_t SPIN_NS
@@ -75,7 +73,7 @@ cdef class Kernel:
 cdef class Poll(EnginePoll):
     cdef readonly Kernel kernel
     cdef readonly str label
-    cdef readonly bint driven
+    cdef public bint driven
     cdef readonly int64_t boot_ns
     cdef readonly list hot
     cdef readonly dict watches

@@ -18,12 +18,8 @@ from typing import TYPE_CHECKING, Any
 from fate.core.engine import Poll as EnginePoll
 from fate.core.handle import Handle
 from fate.sim.decisions import Decisions
+from fate.sim.states import IN, NEVER, OUT
 
-IN = 0x001
-OUT = 0x004
-ERROR = 0x008
-HANG_UP = 0x010
-NEVER = 0x7FFFFFFFFFFFFFFF
 FREE_TURNS = 256  # so many polls in a row that find nothing cost no time
 SPIN_NS = 20_000  # each further one costs so much: about what 16 turns take
 

@@ -6,11 +6,13 @@ so that it can be forced or taken away alone. TCP's promises are kept: whatever 
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fate.sim.kernel import Kernel
-from fate.sim.stream import DATA, RESET, Carrier, Stream
+from fate.sim.states import DATA, RESET
+from fate.sim.stream import Carrier, Stream
 
 if TYPE_CHECKING:
     from fate.sim.faults import Faults
@@ -19,14 +21,34 @@ LOOPBACK_NS = 10_000
 LATENCY_NS = 500_000  # between two machines where nothing is wrong
 
 
+class Strike(Protocol):
+    """What a fault does that concerns more than one link."""
+
+    def cut(self, source: str, target: str, both: bool) -> None:
+        """Let nothing through any more."""
+
+    def mend(self, source: str, target: str, both: bool) -> None:
+        """Let everything through again."""
+
+    def crash(self, name: str) -> None:
+        """Crash a host, if it is up."""
+
+    def restart(self, name: str) -> None:
+        """Switch a host on again, if it is down."""
+
+
 class Link(Carrier):
     """One direction between two machines.
 
-    source, target: their names. faults: what may go wrong; None: nothing does.
+    source, target: their names. faults: what may go wrong; None: nothing does. strike: does what concerns more than
+    this link.
     """
 
-    def __init__(self, kernel: Kernel, source: str, target: str, faults: Faults | None) -> None:
+    def __init__(self, kernel: Kernel, source: str, target: str, faults: Faults | None, strike: Strike) -> None:
         self.kernel = kernel
+        self.source = source
+        self.target = target
+        self.strike = strike
         self.faults = faults
         self.way = way = f"{source}->{target}"
         self.cut = False
@@ -35,8 +57,10 @@ class Link(Carrier):
         self._held: list[tuple[Stream, int, bytes]] = []  # what TCP sends again when the link is there again
         self._starts: list[tuple[Stream, Callable[[Any], object], Any]] = []
         self._labels = {
-            kind: f"{kind} {way}" for kind in ("latency", "split", "reset", "loss", "duplicate", "reorder", "refuse")
+            kind: f"{kind} {way}"
+            for kind in ("latency", "split", "reset", "loss", "duplicate", "reorder", "refuse", "partition")
         }
+        self._labels["crash"] = f"crash {source}"
 
     def _decide(self, kind: str, bound: int) -> int:
         faults = self.faults
@@ -56,6 +80,8 @@ class Link(Carrier):
 
     def carry(self, source: Stream, kind: int, data: bytes) -> int:
         """Take a segment, an end, a reset or room to the other end."""
+        if not self.cut and kind == DATA and self.faults is not None:
+            self._strike()
         if self.cut:
             self._held.append((source, kind, data))
             return 0
@@ -92,8 +118,6 @@ class Link(Carrier):
             self._starts.append((end, action, argument))
             return
         if self._decide("refuse", 2):
-            import errno
-
             self.kernel.at(self.kernel.now + 2 * self.latency, end.fail, errno.ECONNREFUSED)
             return
         self.answer(end, action, argument)
@@ -118,6 +142,22 @@ class Link(Carrier):
         self.kernel.at(when, action, argument)
         if self._decide("duplicate", 2):
             self.kernel.at(when + self.latency, action, argument)
+
+    def _strike(self) -> None:
+        """Something may befall the whole way, or the machine at its beginning."""
+        now = self.kernel.now
+        value = self._decide("partition", 21)
+        if value:
+            self.strike.cut(self.source, self.target, both=value % 2 == 0)
+            self.kernel.at(now + (value + 1) // 2 * 500_000_000, self._mend, value % 2 == 0)
+        if self.source != "main":
+            seconds = self._decide("crash", 6)
+            if seconds:
+                self.kernel.at(now, self.strike.crash, self.source)
+                self.kernel.at(now + seconds * 1_000_000_000, self.strike.restart, self.source)
+
+    def _mend(self, both: bool) -> None:
+        self.strike.mend(self.source, self.target, both)
 
     # -- partitions -----------------------------------------------------------------------------------------------
 

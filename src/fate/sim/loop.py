@@ -101,6 +101,20 @@ class UniverseFate(Fate):
 
         return sockets.getnameinfo(sockaddr, flags)
 
+    # -- threads --------------------------------------------------------------------------------------------------
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+        """As asyncio's; a job may begin late."""
+        ns = self.host.delay_of_job()
+        if not ns:
+            return super().run_in_executor(executor, func, *args)
+
+        def late(*args: Any) -> Any:
+            self.host.world.sleep(ns)
+            return func(*args)
+
+        return super().run_in_executor(executor, late, *args)
+
     # -- files, children, pipes -------------------------------------------------------------------------------------
 
     async def _sock_sendfile_native(self, sock: Any, file: Any, offset: int, count: int | None) -> int:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from fate.sim.datagram import Datagram
 from fate.sim.kernel import Kernel
 from fate.sim.links import Link
-from fate.sim.stream import BOUND, CONNECTED, CONNECTING, LISTENING, NEW, Carrier, Stream
+from fate.sim.states import CONNECTING, LISTENING
+from fate.sim.stream import Stream
 
 if TYPE_CHECKING:
     from fate.sim.faults import Faults
@@ -168,6 +169,7 @@ class Network:
         self.by_address: dict[str, Machine] = {}
         self._links: dict[tuple[str, str], Link] = {}
         self._turn = 0
+        self.strike: Any = None
 
     def add(self, name: str) -> Machine:
         """A new machine with the next free addresses."""
@@ -184,12 +186,18 @@ class Network:
         key = (source.name, target.name)
         link = self._links.get(key)
         if link is None:
-            link = self._links[key] = Link(self.kernel, source.name, target.name, self.faults)
+            link = self._links[key] = Link(self.kernel, source.name, target.name, self.faults, self.strike)
         return link
 
     def find(self, source: Machine, ip: str) -> Machine | None:
         """The machine that has `ip`, seen from `source`."""
         return source if source.has(ip) else self.by_address.get(ip.removeprefix("::ffff:"))
+
+    def way(self, source: str, target: str) -> Link:
+        """What is between two machines that are not the same. Raises KeyError for a name that is none."""
+        link = self.link(self.machines[source], self.machines[target])
+        assert link is not None
+        return link
 
     # -- TCP ------------------------------------------------------------------------------------------------------
 
@@ -348,6 +356,3 @@ class Network:
             return False
         target.deliver((data, end.local))
         return True
-
-
-__all__ = ["BOUND", "CONNECTED", "NEW", "Carrier", "Machine", "Network", "failure"]

@@ -17,6 +17,7 @@ import selectors
 import socket
 import ssl
 import sys
+import threading
 import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -87,6 +88,7 @@ class Patches:
         for cls in (asyncio.Future, asyncio.Task):
             _swap.prepare_hash(cls)
         self._replacements = {id(original): (original, ours) for original, ours in pairs}
+        self._extra = threads.extra_places()
         self._modules = 0
         self._places: list[tuple[dict[str, Any], str, Any, Any]] = []
         self._random: Any = None
@@ -105,6 +107,7 @@ class Patches:
                 found = self._replacements.get(id(value))
                 if found is not None and found[0] is value:
                     places.append((names, name, value, found[1]))
+        places += self._extra
         places.append((uuid.__dict__, "_generate_time_safe", getattr(uuid, "_generate_time_safe", None), None))
         self._places = places
         self._modules = len(sys.modules)
@@ -120,6 +123,7 @@ class Patches:
         self._uuid, uuid._last_timestamp = uuid._last_timestamp, None  # type: ignore[attr-defined]
         for name, refuse in self._methods:
             setattr(socket_class, name, refuse)
+        threading.Thread.join = threads.join  # type: ignore[method-assign]
         _swap.swap(True)
         _swap.set_inside(True)
 
@@ -127,6 +131,7 @@ class Patches:
         """Have everything as it was. What modules that were imported meanwhile have got is put right, too."""
         _swap.set_inside(False)
         _swap.swap(False)
+        threading.Thread.join = threads.real_join  # type: ignore[method-assign]
         for name, _ in self._methods:
             delattr(socket_class, name)
         for names, name, original, _ in self._places:

@@ -19,9 +19,22 @@ from typing import TYPE_CHECKING, Any
 from fate.sim import names, world
 from fate.sim.datagram import Datagram
 from fate.sim.errors import unsimulated
-from fate.sim.kernel import ERROR, HANG_UP, IN, OUT, End
+from fate.sim.kernel import End
 from fate.sim.network import failure
-from fate.sim.stream import BLOCKED, BOUND, CLOSED, CONNECTED, CONNECTING, LISTENING, NEW, Stream
+from fate.sim.states import (
+    BLOCKED,
+    BOUND,
+    CLOSED,
+    CONNECTED,
+    CONNECTING,
+    ERROR,
+    HANG_UP,
+    IN,
+    LISTENING,
+    NEW,
+    OUT,
+)
+from fate.sim.stream import Stream
 
 PEEK, DONT_WAIT, WAIT_ALL, TRUNCATE = real.MSG_PEEK, real.MSG_DONTWAIT, real.MSG_WAITALL, real.MSG_TRUNC
 HARMLESS = real.MSG_NOSIGNAL | DONT_WAIT | getattr(real, "MSG_MORE", 0)  # flags that mean nothing here
@@ -450,7 +463,11 @@ class SimSocket(RealSocket):
             open_still = self.fileno() >= 0
         except AttributeError:
             return
-        if open_still:
+        if not open_still:
+            return
+        if self._world.kernel.ends.get(self.fileno()) is not self._end:  # its host has crashed, or its universe ended
+            RealSocket.close(self)
+        else:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
             self._real_close()
 
@@ -463,6 +480,24 @@ def release(here: world.World, end: End, abort: bool) -> None:
             end.host.unbind(end)
         if end.state != CLOSED:
             end.close(abort)
+    elif isinstance(end, Datagram):
+        end.host.unbind(end)
+        end.close()
+
+
+def abandon(here: world.World, end: End, silently: bool) -> None:
+    """The host of `end` has crashed. silently: nobody is told."""
+    here.shared.pop(end, None)
+    for watch in list(end.watches):
+        watch.poll.forget(watch)
+    if isinstance(end, Stream):
+        end.host.unbind(end)
+        if silently:
+            for waiting in end.queue or ():
+                waiting.state = CLOSED
+            end.state = CLOSED
+        elif end.state != CLOSED:
+            end.close(False)
     elif isinstance(end, Datagram):
         end.host.unbind(end)
         end.close()

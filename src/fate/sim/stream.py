@@ -12,22 +12,25 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
-from fate.sim.kernel import ERROR, HANG_UP, IN, OUT, End, Kernel
-
-NEW = 0
-BOUND = 1
-LISTENING = 2
-CONNECTING = 3
-CONNECTED = 4
-CLOSED = 5
-
-DATA = 0  # what travels on a link
-FIN = 1
-RESET = 2
-ROOM = 3  # the reader has made room for a sender that waits
-
-BLOCKED = -1  # what `send` says when it would block
-WINDOW = 256 * 1024  # bytes on their way or unread, at most
+from fate.sim.kernel import End, Kernel
+from fate.sim.states import (
+    BLOCKED,
+    BOUND,
+    CLOSED,
+    CONNECTED,
+    CONNECTING,
+    DATA,
+    ERROR,
+    FIN,
+    HANG_UP,
+    IN,
+    LISTENING,
+    NEW,
+    OUT,
+    RESET,
+    ROOM,
+    WINDOW,
+)
 
 
 class Carrier:
@@ -200,7 +203,7 @@ class Stream(End):
         if self.state != CONNECTED:
             if self.peer is not None:
                 self.peer.outstanding -= len(data)
-                if self.state == CLOSED:
+                if self.state == CLOSED and self.host.up:
                     self._answer_reset()
             return 0
         if not self.rx_size:

@@ -13,11 +13,19 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from fate.sim import patches, world
+from fate.sim import names, patches, world
 from fate.sim.decisions import Decision, Decisions
-from fate.sim.errors import BrokenPromiseError, HangError, NestedUniverseError, ScenarioError, StuckError
+from fate.sim.errors import (
+    BrokenPromiseError,
+    HangError,
+    HostError,
+    NestedUniverseError,
+    ScenarioError,
+    StuckError,
+    UniverseError,
+)
 from fate.sim.faults import Faults
-from fate.sim.hosts import Host
+from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
 from fate.sim.story import describe_task
@@ -113,9 +121,13 @@ class Universe(Generic[T]):
         if self.faults is not None:
             self.kernel.order = max(0.0, self.faults.probability("order"))
         network = Network(self.kernel, self.faults if self.faults is not None and self.faults.network else None)
+        network.strike = self
         self.world = world.World(self.kernel, network)
+        self.world.universe = self
+        self.world.others = Others(self)
         self.hosts: dict[str, Host] = {}
         self.failures: list[Failure] = []
+        self.dead: list[Any] = []  # of hosts that crashed: kept, so that no `finally` runs while the universe does
         self.promises: list[tuple[Callable[[], Any], str]] = []
         self.result: Result[T] | None = None
         self._limit = limit
@@ -139,6 +151,75 @@ class Universe(Generic[T]):
         for host in self.hosts.values():
             if host.booted and host.watcher is None:
                 host.watch()
+
+    def host(self, name: str, main: Callable[[], Coroutine[Any, Any, Any]]) -> Host:
+        """Add a computer with addresses, a clock and an event loop of its own, and run `main()` on it.
+
+        name: what other hosts resolve. main: an async function without arguments; it begins when the universe does, or
+            at once, and again at each restart.
+        Raises HostError if there is one of that name; ScenarioError if `main` is no async function.
+        """
+        check_scenario(main)
+        if not isinstance(name, str) or not name or not name.replace("-", "").replace(".", "").isalnum():
+            raise HostError(f"a host's name is made of letters, digits, hyphens and dots, not {name!r}")
+        if name in self.hosts or name in names.LOCALHOSTS:
+            raise HostError(f"there is a host {name!r} already")
+        host = self.hosts[name] = Host(self, self.world, name, main)
+        self.world.need_others()
+        if world.current is self.world:
+            host.boot()
+        return host
+
+    def partition(self, source: str, target: str, both: bool = True) -> None:
+        """Let nothing through from one host to another any more; both: nor back. TCP sends it again after `heal`.
+
+        Raises HostError for a name that is none, or twice the same.
+        """
+        self._check_two(source, target)
+        self.cut(source, target, both)
+
+    def heal(self, source: str, target: str, both: bool = True) -> None:
+        """Let everything through again. Raises HostError for a name that is none, or twice the same."""
+        self._check_two(source, target)
+        self.mend(source, target, both)
+
+    def slow(self, source: str, target: str, seconds: float) -> None:
+        """Have everything from one host to another take so much longer. Raises HostError as `partition`."""
+        self._check_two(source, target)
+        self.world.network.way(source, target).extra = int(seconds * 1e9)
+
+    def _check_two(self, source: str, target: str) -> None:
+        for name in (source, target):
+            if name not in self.hosts:
+                raise HostError(f"there is no host {name!r}; there are: {', '.join(self.hosts)}")
+        if source == target:
+            raise HostError(f"nothing can come between {source!r} and itself")
+
+    # What faults do, see `links.Strike`.
+
+    def cut(self, source: str, target: str, both: bool) -> None:
+        """See `partition`."""
+        network = self.world.network
+        network.way(source, target).cut = True
+        if both:
+            network.way(target, source).cut = True
+
+    def mend(self, source: str, target: str, both: bool) -> None:
+        """See `heal`."""
+        network = self.world.network
+        network.way(source, target).heal()
+        if both:
+            network.way(target, source).heal()
+
+    def crash(self, name: str) -> None:
+        """Crash a host, if it is up."""
+        if self.hosts[name].up:
+            self.hosts[name].crash()
+
+    def restart(self, name: str) -> None:
+        """Switch a host on again, if it is down."""
+        if not self.hosts[name].up:
+            self.hosts[name].restart()
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run `main()` on the host "main"; return what it returns.
@@ -200,31 +281,36 @@ class Universe(Generic[T]):
             result.leftovers += [describe_task(task) for task in host.pending() if host.task is not task]
             result.leftovers += [f"connection {transport!r}" for transport in host.connections()]
         if result.leftovers and result.error is None:
-            self._note("leftover", "left behind: " + "; ".join(result.leftovers))
+            self.note("leftover", "left behind: " + "; ".join(result.leftovers))
         for host in self.hosts.values():
             for report in host.loop.reports:
                 cause = report.get("exception")
                 told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
-                self._note("report", f"{report.get('message')}{told}", cause, host.name)
+                self.note("report", f"{report.get('message')}{told}", cause, host.name)
         result.reports = [report for host in self.hosts.values() for report in host.loop.reports]
 
-    def _note(self, kind: str, message: str, error: BaseException | None = None, host: str = "main") -> None:
+    def note(self, kind: str, message: str, error: BaseException | None = None, host: str = "main") -> None:
+        """Something went wrong. See `Failure`."""
         self.failures.append(Failure(kind, message, error, host, self.kernel.now))
 
     def _failed(self, error: BaseException) -> None:
         kind = "stuck" if isinstance(error, StuckError) else "hang" if isinstance(error, HangError) else "exception"
         if isinstance(error, BrokenPromiseError):
             kind = "promise"
-        self._note(kind, f"{type(error).__name__}: {error}", error)
+        self.note(kind, f"{type(error).__name__}: {error}", error)
 
     def _end(self) -> None:
         """End everything that still runs, as `asyncio.run` does: cancelled, and then closed."""
         self.kernel.on_stuck = self.kernel.on_limit = _give_up
         self.promises.clear()
+        for host in self.hosts.values():
+            host.frozen = True  # each ends alone
         self.kernel.limit = self.kernel.now + int(DAY * 1e9)
         try:
             for host in self.hosts.values():
                 host.end()
+            if self.world.threads is not None:
+                self.world.threads.end()
         finally:
             self.kernel.forget()
             for path in self.world.paths:
@@ -240,6 +326,14 @@ class Universe(Generic[T]):
         waiting = [task for host in self.hosts.values() for task in host.pending()]
         lines = "\n  ".join(describe_task(task) for task in waiting)
         raise HangError(f"the program did not end within {self._limit:g} s of virtual time; still there:\n  {lines}")
+
+
+def current() -> Universe[Any]:
+    """The universe that this program is in. Raises UniverseError in the real world."""
+    if world.current is None:
+        raise UniverseError("this is the real world: fate.sim.current() is for programs in a universe")
+    universe: Universe[Any] = world.current.universe
+    return universe
 
 
 def _give_up() -> None:

@@ -6,14 +6,17 @@ everything is the real thing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fate.sim.errors import StuckError
-from fate.sim.kernel import NEVER, End, Kernel
+from fate.sim.kernel import End, Kernel
+from fate.sim.states import NEVER
 
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
     from fate.sim.network import Network
+    from fate.sim.threads import Threads
 
 EPOCH_NS = 1_767_225_600_000_000_000  # wall clocks begin at 2026-01-01 00:00:00 UTC
 BOOT_NS = 1_000_000_000_000  # monotonic clocks begin here: no program may rely on zero
@@ -27,7 +30,9 @@ class World:
 
     if TYPE_CHECKING:
         host: Host
-        threads: Any
+        threads: Threads | None
+        others: Any
+        universe: Any
 
     def __init__(self, kernel: Kernel, network: Network) -> None:
         self.kernel = kernel
@@ -46,25 +51,25 @@ class World:
 
     def sleep(self, ns: int) -> None:
         """Let the present thread wait, and nothing else."""
-        self.wait_until(None, 0, self.kernel.now + ns)
+        self.wait(None, self.kernel.now + ns)
 
     def wait_for(self, end: End, bits: int, seconds: float | None) -> bool:
         """Block until `end` is ready for one of `bits`; False when `seconds` (None: any time) are over."""
         deadline = NEVER if seconds is None else self.kernel.now + int(seconds * 1e9)
-        return self.wait_until(end, bits, deadline)
+        return self.wait(lambda: end.mask() & bits, deadline)
 
-    def wait_until(self, end: End | None, bits: int, deadline: int) -> bool:
-        """Block the present thread until `end` is ready for one of `bits`, or until `deadline`; say whether it is."""
+    def wait(self, check: Callable[[], Any] | None, deadline: int) -> bool:
+        """Block the present thread until `check()` is true, or until `deadline`; say whether it is."""
         kernel = self.kernel
-        if self.threads is not None:
-            return bool(self.threads.wait_until(end, bits, deadline))
+        if self.threads is not None and self.threads.current is not None:
+            return bool(self.threads.current.wait(check, deadline))
         while True:
-            if end is not None and end.mask() & bits:
+            kernel.run_due()
+            if check is not None and check():
                 return True
             if kernel.now >= deadline:
                 return False
-            others = kernel.waits is not None and kernel.waits.run_others()
-            if others:
+            if kernel.waits is not None and kernel.waits.run_others():
                 continue
             when = min(kernel.next_event(), deadline)
             if kernel.waits is not None:
@@ -72,7 +77,19 @@ class World:
             if when == NEVER:
                 raise StuckError("a blocking call waits for what can never happen")
             kernel.go_to(when)
-            kernel.run_due()
+
+    def all_threads(self) -> Threads:
+        """The threads of this universe; made when the first is."""
+        if self.threads is None:
+            from fate.sim.threads import Threads  # which needs this module
+
+            self.threads = Threads(self)
+        return self.threads
+
+    def need_others(self) -> None:
+        """Have hosts and threads run while the main loop waits."""
+        if self.kernel.waits is None:
+            self.kernel.waits = self.others
 
 
 current: World | None = None
