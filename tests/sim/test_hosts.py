@@ -54,7 +54,7 @@ def test_hosts_have_names_addresses_and_ports_of_their_own():
         await asyncio.sleep(0.1)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", 7)
-        reader, writer = await asyncio.open_connection("b", 7)
+        _, writer = await asyncio.open_connection("b", 7)
         addresses = writer.get_extra_info("sockname")[0], writer.get_extra_info("peername")[0]
         writer.close()
         return await ask("a"), await ask("b"), addresses, socket.gethostname()
@@ -85,7 +85,7 @@ def test_each_host_has_a_clock_of_its_own():
         await asyncio.sleep(1)
         return time.monotonic()
 
-    universe, result = world(main, "a", "b", program=program)
+    _, result = world(main, "a", "b", program=program)
     assert result.ok
     (first, wall, name), (second, same, other) = seen
     assert (name, other) == ("a", "b")

@@ -29,8 +29,8 @@ cdef class Watch:
     cdef readonly Poll poll
     cdef readonly int fd
     cdef readonly End end
-    cdef readonly Handle reader
-    cdef readonly Handle writer
+    cdef public Handle reader
+    cdef public Handle writer
     cdef bint listed
     cdef readonly uint32_t events
 

@@ -103,7 +103,7 @@ class UniverseFate(Fate):
 
     # -- threads --------------------------------------------------------------------------------------------------
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         """As asyncio's; a job may begin late."""
         ns = self.host.delay_of_job()
         if not ns:

@@ -13,16 +13,14 @@ import asyncio
 import os
 import random
 import select
-import selectors
 import socket
-import ssl
 import sys
 import threading
 import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, sockets, threads
+from fate.sim import _swap, clocks, selecting, sockets, threads
 from fate.sim.errors import unsimulated
 
 socket_class = socket.socket
@@ -41,7 +39,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to te
     for module, shown, names, why in [
         (os, "os", ["fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"], CHILDREN),
         (_posixsubprocess, "subprocess", ["fork_exec"], CHILDREN),
-        (select, "select", ["select", "poll"], "use asyncio, or the module selectors"),
+        (select, "select", ["epoll"], "use asyncio, or the module selectors"),
     ]
     for name in names
     if hasattr(module, name)
@@ -64,6 +62,7 @@ def replacements() -> list[tuple[Any, Any]]:
         (socket.getnameinfo, sockets.getnameinfo),
         (uuid.getnode, clocks.uuid1_node),
         *threads.replacements(),
+        *selecting.replacements(),
     ]
 
 
@@ -161,6 +160,3 @@ def patches() -> Patches:
     if not _prepared:
         _prepared.append(Patches())
     return _prepared[0]
-
-
-__all__ = ["Patches", "patches", "selectors", "ssl"]

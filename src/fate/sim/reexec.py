@@ -46,7 +46,7 @@ def settle(arguments: list[str] | None = None, keep: tuple[str, ...] = ()) -> st
     fix_addresses()
     if arguments is None:
         arguments = sys.orig_argv[1:]
-    os.execve(sys.executable, [sys.executable, *arguments], environment)
+    return os.execve(sys.executable, [sys.executable, *arguments], environment)
 
 
 def _addresses_are_fixed() -> bool:

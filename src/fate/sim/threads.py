@@ -55,7 +55,7 @@ class Worker:
         if check is not None and check():
             return True
         self.check, self.deadline = check, deadline
-        self.world.threads.baton.release()
+        self.world.all_threads().baton.release()
         self.gate.acquire()
         if self.kill:
             raise SystemExit
@@ -118,7 +118,7 @@ class Threads:
             self.baton = _real_lock()
             self.baton.acquire()
             raise BlockedThreadError(
-                f"a thread of the universe has run for {PATIENCE:g} s of real time and gives nobody else a turn: {where}"
+                f"a thread has run for {PATIENCE:g} s of real time and gives nobody else a turn: {where}"
             )
         self.current, self.world.host = before
         if worker.done:
@@ -230,7 +230,7 @@ def replacements() -> list[tuple[Any, Any]]:
         (_thread.allocate_lock, Lock),
         (_thread.start_new_thread, start_new_thread),
         (threading.RLock, threading._RLock),  # type: ignore[attr-defined]
-        (_queue.SimpleQueue, queue._PySimpleQueue),  # type: ignore[attr-defined]
+        (_queue.SimpleQueue, queue._PySimpleQueue),
     ]
 
 
