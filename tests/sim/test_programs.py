@@ -83,9 +83,9 @@ def test_aiohttp(contexts, host, tls):
         await runner.setup()
         await web.TCPSite(runner, host, 8080, ssl_context=contexts[0] if tls else None).start()
         url = f"http{'s' * tls}://{host}:8080/world"
-        async with aiohttp.ClientSession() as session:
-            async with session.post(url, data=b"x" * 1000, ssl=contexts[1] if tls else True) as answer:
-                told = await answer.json()
+        ssl_context = contexts[1] if tls else True
+        async with aiohttp.ClientSession() as session, session.post(url, data=b"x" * 1000, ssl=ssl_context) as answer:
+            told = await answer.json()
         await runner.cleanup()
         return told
 
@@ -123,10 +123,10 @@ def test_websockets(host):
             async for message in connection:
                 await connection.send(message[::-1])
 
-        async with websockets.serve(echo, host, 8765):
-            async with websockets.connect(f"ws://{host}:8765", proxy=None) as connection:
-                await connection.send("hello")
-                return await connection.recv()
+        url = f"ws://{host}:8765"
+        async with websockets.serve(echo, host, 8765), websockets.connect(url, proxy=None) as connection:
+            await connection.send("hello")
+            return await connection.recv()
 
     assert sim.run(main) == "olleh"
 

@@ -199,7 +199,7 @@ class Timers:
                     start = ((self._tick >> (shift + 6)) << 6 | index) << shift
                     return (start + 1 if number == 0 else start) / TICKS_PER_SECOND
                 handle = slots[0]
-                earliest = handle._when
+                earliest: float = handle._when
                 for handle in slots:
                     if handle._when < earliest:
                         earliest = handle._when

@@ -15,6 +15,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 MASK = 0xFFFFFFFFFFFFFFFF
+WORD = 0xFFFFFFFFFFFFFFFF  # the same, and no C integer: for seeds of any size
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio: Weyl's sequence, as in SplitMix64
 UNIT = 1.0 / 2**53
 FIRST = 0xBF58476D1CE4E5B9
@@ -86,7 +87,7 @@ class Decisions:
 
     def __init__(self, seed: int, overrides: Mapping[tuple[str, int], int] | None = None, drawn: bool = True) -> None:
         self.seed = seed
-        self.base = mix(mix(seed & MASK) + mix((seed >> 64 & MASK) + 1) & MASK)
+        self.base = mix((mix(seed & WORD) + mix((seed >> 64 & WORD) ^ GOLDEN)) & MASK)
         self.overrides = dict(overrides) if overrides else None
         self.drawn = drawn
         self.taken: list[tuple[str, int, int, int, int, str]] = []

@@ -50,6 +50,7 @@ class Host:
         self.watcher: Watcher | None = None
         self.booted = False
         self.frozen = False  # the universe ends
+        self.quiet = False  # nothing was left when its program had ended
         self._clock_label = "clock " + name
 
     def boot(self) -> None:
@@ -227,6 +228,7 @@ class Host:
         """Let what is on its way arrive: the other end of what the program has just closed."""
         for count in range(SETTLE):
             if not self.pending() and not self.connections():
+                self.quiet = True
                 break
             self.loop.run_until_complete(asyncio.sleep(0.02 if count else 1e-9))
 
@@ -238,7 +240,7 @@ class Host:
         self.poll.driven = False
         self.world.host = self
         try:
-            for _ in range(SETTLE):
+            for _ in range(0 if self.quiet and not loop._transports else SETTLE):
                 left = self.pending()
                 for task in left:
                     task.cancel()

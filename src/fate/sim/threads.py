@@ -229,8 +229,8 @@ def replacements() -> list[tuple[Any, Any]]:
     return [
         (_thread.allocate_lock, Lock),
         (_thread.start_new_thread, start_new_thread),
-        (threading.RLock, threading._RLock),  # type: ignore[attr-defined]
-        (_queue.SimpleQueue, queue._PySimpleQueue),
+        (threading.RLock, threading._RLock),
+        (_queue.SimpleQueue, queue._PySimpleQueue),  # type: ignore[attr-defined]
     ]
 
 

@@ -278,6 +278,8 @@ class Universe(Generic[T]):
         if result.error is None:
             self.main.settle()
         for host in self.hosts.values():
+            if host.quiet:
+                continue
             result.leftovers += [describe_task(task) for task in host.pending() if host.task is not task]
             result.leftovers += [f"connection {transport!r}" for transport in host.connections()]
         if result.leftovers and result.error is None:
