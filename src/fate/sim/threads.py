@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PATIENCE = 20.0  # seconds of real time that a thread may run before it counts as one that never yields
 _real_lock = _thread.allocate_lock
 _real_start = _thread.start_new_thread
+_real_joinable: Any = getattr(_thread, "start_joinable_thread", None)
 real_join = threading.Thread.join
 
 
@@ -72,8 +73,11 @@ class Threads:
         self.baton = _real_lock()  # the scheduler waits for it while a worker runs
         self.baton.acquire()
 
-    def start(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> int:
-        """Make a thread; it runs when the present one waits."""
+    def start(self, function: Callable[..., Any], call: Callable[[], Any], begin: Callable[[Any], Any]) -> Any:
+        """Make a thread that does `call`, which is `function` with its arguments; it runs when the present one waits.
+
+        begin: makes the real thread; what it returns is returned.
+        """
         worker = Worker(self.world, self.world.host, function)
 
         def run() -> None:
@@ -81,7 +85,8 @@ class Threads:
             _swap.set_inside(True)
             try:
                 if not worker.kill:
-                    function(*args, **(kwargs or {}))
+                    worker.ident = _thread.get_ident()
+                    call()
             except SystemExit:
                 pass
             finally:
@@ -89,10 +94,10 @@ class Threads:
                 _swap.set_inside(False)
                 self.baton.release()
 
-        worker.ident = _real_start(run, ())
+        started = begin(run)
         self.workers.append(worker)
         self.world.need_others()
-        return worker.ident
+        return started
 
     def run_ready(self) -> bool:
         """Let every worker that can go on do so, one after the other; say whether there was one."""
@@ -123,7 +128,7 @@ class Threads:
         self.current, self.world.host = before
         if worker.done:
             self.workers.remove(worker)
-            if isinstance(worker.thread, threading.Thread) and hasattr(worker.thread, "_tstate_lock"):
+            if isinstance(worker.thread, threading.Thread):
                 real_join(worker.thread, PATIENCE)  # so that is_alive() says the same in every run
 
     def next_wake(self) -> int:
@@ -200,15 +205,17 @@ def start_new_thread(function: Callable[..., Any], args: tuple[Any, ...], kwargs
     """`_thread.start_new_thread` in a universe."""
     here = world.current
     assert here is not None
-    return here.all_threads().start(function, args, kwargs)
+    ident: int = here.all_threads().start(
+        function, lambda: function(*args, **(kwargs or {})), lambda run: _real_start(run, ())
+    )
+    return ident
 
 
-def start_joinable_thread(function: Callable[[], Any], handle: Any = None, daemon: bool = True) -> Any:
-    """`_thread.start_joinable_thread` (Python 3.13) in a universe."""
-    ident = start_new_thread(function, ())
-    if handle is None:
-        handle = _thread._ThreadHandle()  # type: ignore[attr-defined]
-    return handle, ident
+def start_joinable_thread(function: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
+    """`_thread.start_joinable_thread`, which Python has since 3.13, in a universe."""
+    here = world.current
+    assert here is not None
+    return here.all_threads().start(function, function, lambda run: _real_joinable(run, *args, **kwargs))
 
 
 def join(self: threading.Thread, timeout: float | None = None) -> None:
@@ -226,8 +233,11 @@ def join(self: threading.Thread, timeout: float | None = None) -> None:
 
 def replacements() -> list[tuple[Any, Any]]:
     """Objects that are replaced in every module: (the real one, the universe's)."""
+    pairs: list[tuple[Any, Any]] = [] if _real_joinable is None else [(_real_joinable, start_joinable_thread)]
     return [
+        *pairs,
         (_thread.allocate_lock, Lock),
+        (threading.Lock, Lock),  # the same until 3.12, a class since
         (_thread.start_new_thread, start_new_thread),
         (threading.RLock, threading._RLock),
         (_queue.SimpleQueue, queue._PySimpleQueue),  # type: ignore[attr-defined]
