@@ -3,7 +3,8 @@
 # Here: the monotonic clock in nanoseconds, calls whose exceptions come back as objects (inside a context, of a
 # callback, one step of a generator), where the running code is, and epoll with nanosecond timeouts.
 # The same names, with the same meaning, stand in `_native.py` for the uncompiled build.
-# This and `net/_calls.pyx` are in the Cython dialect; every other compiled module is a `.py` with a `.pxd`.
+# The other files in the Cython dialect are `net/_calls.pyx`, `net/_socket_calls.pyx` and `sim/_swap.pyx`; every other
+# compiled module is a `.py` with a `.pxd`.
 
 from contextvars import ContextVar
 

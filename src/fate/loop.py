@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fate import sources
 from fate._native import compiled, loop_threads, own, this_thread
-from fate.core.engine import Engine, Instrument
+from fate.core.engine import Engine, Instrument, Poll
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
 from fate.core.record import Recorder
@@ -108,8 +108,8 @@ def _describe(handle: Handle) -> str:
 class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
-    selector: any `selectors.BaseSelector` to wait with. None, the default: epoll where there is one (Linux), and
-        `selectors.DefaultSelector` elsewhere.
+    selector: any `selectors.BaseSelector` to wait with, or a `Poll` of the engine's own. None, the default: epoll
+        where there is one (Linux), and `selectors.DefaultSelector` elsewhere.
     spin: before the loop sleeps it looks for events again and again for up to so many seconds, 1 at most; for less
         while that does not pay. 50e-6 spares most of the time of waking up for answers that come soon, and costs a
         processor that would be idle. 0, the default: it sleeps at once. Only epoll spins.
@@ -137,7 +137,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         _asyncgen_finalizer_hook: Callable[[Any], None]
         _write_to_self: Callable[[], None]
 
-    def __init__(self, selector: selectors.BaseSelector | None = None, *, spin: float = 0.0) -> None:
+    def __init__(self, selector: selectors.BaseSelector | Poll | None = None, *, spin: float = 0.0) -> None:
         self._closed = True
         spin_ns = _nanoseconds_to_spin(spin)
         self._endings: deque[Callable[[], object]] = deque()
@@ -152,16 +152,18 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         self._can_watch = self._names = self._threads = None
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
-        poll: EpollPoll | SelectorPoll | None = None
+        poll: Any = None
         try:
-            if selector is not None:
+            if isinstance(selector, Poll):
+                poll = selector
+            elif selector is not None:
                 poll = SelectorPoll(selector)
             elif hasattr(select, "epoll"):
                 poll = EpollPoll(spin_ns)
             else:
                 poll = SelectorPoll(selectors.DefaultSelector())
             Makers.__init__(self, poll, self._virtual_clock())
-            asyncio.SelectorEventLoop.__init__(self, poll)  # type: ignore[arg-type]
+            asyncio.SelectorEventLoop.__init__(self, poll)
             if isinstance(poll, EpollPoll):
                 self._carry_streams()
         except OSError as error:

@@ -13,7 +13,7 @@ Here lives order in time. What a timer calls, and the clock, live in `handle` an
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fate._native import compiled, pop_last
 from fate.core.handle import TimerHandle
@@ -59,7 +59,7 @@ class Timers:
     def __init__(self, now: float) -> None:
         self.count = 0
         self._tick = _tick_of(now)
-        self._slots: list[list[TimerHandle]] = [[] for _ in range(SLOTS * LEVELS)]
+        self._slots: list[Any] = [None] * (SLOTS * LEVELS)  # lists, made when they are needed: most never are
         self._levels = [Level(number) for number in range(LEVELS)]
         self._near: list[TimerHandle] = []  # latest first, so that the next to fire is cheap to take off
         self._sorted = True
@@ -93,6 +93,8 @@ class Timers:
         lane.occupied |= ONE << index
         slot = level * 64 + index
         slots = self._slots[slot]
+        if slots is None:
+            slots = self._slots[slot] = []
         handle._slot = slot
         handle._index = len(slots)
         slots.append(handle)
@@ -159,7 +161,7 @@ class Timers:
                 if mask >> digit & 1:
                     slot = number * 64 + digit
                     slots = self._slots[slot]
-                    self._slots[slot] = []
+                    self._slots[slot] = None
                     self.count -= len(slots)
                     for handle in slots:
                         self.add(handle)
@@ -199,7 +201,7 @@ class Timers:
                     start = ((self._tick >> (shift + 6)) << 6 | index) << shift
                     return (start + 1 if number == 0 else start) / TICKS_PER_SECOND
                 handle = slots[0]
-                earliest = handle._when
+                earliest: float = handle._when
                 for handle in slots:
                     if handle._when < earliest:
                         earliest = handle._when
@@ -208,11 +210,13 @@ class Timers:
 
     def pending(self) -> list[TimerHandle]:
         """All timers, in no order."""
-        return [handle for slots in [self._near, *self._slots] for handle in slots]
+        return [handle for slots in [self._near, *self._slots] if slots for handle in slots]
 
     def clear(self) -> None:
         """Let go of all timers."""
         for slots in [self._near, *self._slots]:
+            if not slots:
+                continue
             for handle in slots:
                 handle._slot = READY
             slots.clear()

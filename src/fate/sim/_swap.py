@@ -1,0 +1,174 @@
+"""Swapping what builtin functions do, and how futures hash, for the threads of a universe only.
+
+The same names with the same meaning as `_swap.pyx`, which replaces this module when Fate is compiled; here the
+pointers are written by ctypes. Every reference to a builtin function shares them, so `from time import monotonic`,
+default arguments and closures are reached alike (the idea is time-machine's).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from typing import Any
+
+VARARGS, KEYWORDS, NOARGS, ONE, FASTCALL, METHOD = 0x01, 0x02, 0x04, 0x08, 0x80, 0x200
+OBJECT = ctypes.py_object
+POINTER, SIZE = ctypes.c_void_p, ctypes.c_ssize_t
+METHOD_AT = 2 * ctypes.sizeof(POINTER)  # PyCFunctionObject.m_ml, right after the head
+DESCRIPTOR_AT = 5 * ctypes.sizeof(POINTER)  # PyMethodDescrObject.d_method
+HASH_AT = 15 * ctypes.sizeof(POINTER)  # PyTypeObject.tp_hash
+
+_inside: set[int] = set()
+_slots: list[tuple[Any, int, int]] = []  # where the pointer is, the original, the replacement
+_hashes: list[tuple[Any, int]] = []
+_kept: list[Any] = []
+_number = [0]
+
+
+class _Method(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("function", POINTER), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
+
+
+def _safely(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """ctypes cannot hand on an exception: it is raised in this thread as soon as the interpreter looks."""
+    try:
+        return call(*args, **kwargs)
+    except BaseException as error:
+        _raise_soon(error)
+        return None
+
+
+def _raise_soon(error: BaseException) -> None:
+    class Told(type(error)):  # type: ignore[misc]  # only a class can be raised so: one that makes this very error
+        def __new__(cls) -> Any:
+            return error
+
+    Told.__name__ = type(error).__name__
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), OBJECT(Told))
+
+
+def _trampoline(flags: int, original: int, replacement: Callable[..., Any], bound: bool) -> Any:
+    def ours() -> bool:
+        return threading.get_ident() in _inside
+
+    def first(self: Any) -> tuple[Any, ...]:
+        return (self,) if bound else ()
+
+    def items(pointer: int | None, size: int) -> list[Any]:
+        return list((OBJECT * size).from_address(pointer)) if pointer and size else []
+
+    # The second argument of NOARGS, and missing keywords, are NULL: they come as integers.
+    if flags == NOARGS:
+        kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER)
+        real = kind(original)
+        return kind(lambda me, _: _safely(replacement, *first(me)) if ours() else real(me, None))
+    if flags == ONE:
+        kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT)
+        real = kind(original)
+        return kind(lambda me, arg: _safely(replacement, *first(me), arg) if ours() else real(me, arg))
+    if flags == VARARGS:
+        kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT)
+        real = kind(original)
+        return kind(lambda me, args: _safely(replacement, *first(me), *args) if ours() else real(me, args))
+    if flags == VARARGS | KEYWORDS:
+        kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT, POINTER)
+        real = kind(original)
+
+        def with_keywords(me: Any, args: Any, keys: int | None) -> Any:
+            if not ours():
+                return real(me, args, keys)
+            named = ctypes.cast(keys, OBJECT).value if keys else {}
+            return _safely(replacement, *first(me), *args, **named)
+
+        return kind(with_keywords)
+    if flags == FASTCALL:
+        kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, SIZE)
+        real = kind(original)
+        return kind(
+            lambda me, args, n: _safely(replacement, *first(me), *items(args, n)) if ours() else real(me, args, n)
+        )
+    if flags == FASTCALL | KEYWORDS:
+        kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, SIZE, POINTER)
+        real = kind(original)
+
+        def fast_with_keywords(me: Any, args: int | None, n: int, names: int | None) -> Any:
+            if not ours():
+                return real(me, args, n, names)
+            keys: tuple[str, ...] = ctypes.cast(names, OBJECT).value if names else ()
+            values = items(args, n + len(keys))
+            return _safely(replacement, *first(me), *values[:n], **dict(zip(keys, values[n:], strict=True)))
+
+        return kind(fast_with_keywords)
+    return None
+
+
+def prepare(function: Any, replacement: Callable[..., Any], bound: bool, raises: bool) -> bool:
+    """Have `replacement` called in place of the builtin `function` while swapped; say whether that can be.
+
+    bound: give it the object that the method is called on, first. raises: it may raise, which ctypes cannot hand on.
+    """
+    if raises:
+        return False
+    name = type(function).__name__
+    if name == "builtin_function_or_method":
+        at = METHOD_AT
+    elif name in ("method_descriptor", "classmethod_descriptor"):
+        at = DESCRIPTOR_AT
+    else:
+        return False
+    method = _Method.from_address(POINTER.from_address(id(function) + at).value or 0)
+    flags = method.flags & (VARARGS | KEYWORDS | NOARGS | ONE | FASTCALL | METHOD)
+    original = method.function
+    trampoline = _trampoline(flags, original, replacement, bound)
+    if trampoline is None:
+        return False
+    _kept.append((function, trampoline))
+    address = ctypes.cast(trampoline, POINTER).value
+    assert address is not None
+    _slots.append((method, original, address))
+    return True
+
+
+@ctypes.PYFUNCTYPE(SIZE, OBJECT)  # type: ignore[untyped-decorator]
+def _number_hash(future: Any) -> int:
+    if threading.get_ident() not in _inside:
+        address = id(future)
+        return ctypes.c_ssize_t((address >> 4) | ((address & 15) << 60)).value
+    known: int | None = getattr(future, "_fate_number", None)  # they have attributes of their own, but no __dict__
+    if known is None:
+        _number[0] += 1
+        known = future._fate_number = _number[0]
+    return known
+
+
+def prepare_hash(cls: type) -> bool:
+    """Have objects of `cls` hash by number while swapped; say whether that can be."""
+    slot = POINTER.from_address(id(cls) + HASH_AT)
+    if slot.value != POINTER.from_address(id(object) + HASH_AT).value:
+        return False
+    _hashes.append((slot, slot.value or 0))
+    return True
+
+
+def swap(on: bool) -> None:
+    """Put all replacements in place, or the originals."""
+    for method, original, replacement in _slots:
+        method.function = replacement if on else original
+    _number[0] = 0
+    address = ctypes.cast(_number_hash, POINTER).value
+    for slot, before in _hashes:
+        slot.value = address if on else before
+
+
+def set_inside(inside: bool) -> None:
+    """Whether the present thread gets the replacements."""
+    if inside:
+        _inside.add(threading.get_ident())
+    else:
+        _inside.discard(threading.get_ident())
+
+
+def get_inside() -> bool:
+    """Whether the present thread gets the replacements."""
+    return threading.get_ident() in _inside

@@ -1,0 +1,299 @@
+"""Hosts: the computers of a universe, each with addresses, a clock, tasks and an event loop of its own.
+
+One host, "main", runs the program that was given to the universe, and its loop is the one that lets time pass. The
+others are turned while it waits. A host can crash (nothing of it runs again), start again, and be paused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from asyncio import events, tasks
+from collections.abc import Callable
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from fate.sim import sockets
+from fate.sim.errors import HostError, StuckError
+from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS
+from fate.sim.kernel import Poll, Waits
+from fate.sim.loop import UniverseFate
+from fate.sim.states import NEVER
+from fate.sim.watcher import Watcher
+from fate.sim.world import BOOT_NS, World
+
+if TYPE_CHECKING:
+    from fate.sim.universe import Universe
+
+SETTLE = 16  # so many rounds for what is still there at the end
+
+
+class Host:
+    """One computer of a universe. Made by `Universe.host`.
+
+    name: as other hosts resolve it. up: it has not crashed. paused: it stands still, as a machine that swaps does.
+    """
+
+    def __init__(self, universe: Universe[Any], world: World, name: str, main: Callable[[], Any] | None) -> None:
+        self.universe = universe
+        self.world = world
+        self.name = name
+        self.main = main
+        self.machine = world.network.add(name)
+        self.boot_ns = BOOT_NS * len(world.network.machines)
+        self.skew_ns = 0
+        self.up = True
+        self.paused = False
+        self.on_task: Callable[[Any], None] | None = None
+        self.task: Any = None
+        self.watcher: Watcher | None = None
+        self.booted = False
+        self.frozen = False  # the universe ends
+        self.quiet = False  # nothing was left when its program had ended
+        self._clock_label = "clock " + name
+
+    def boot(self) -> None:
+        """Switch it on: a fresh loop, and the host's own program on it."""
+        self.booted = self.up = self.machine.up = True
+        self.paused = False
+        self.poll = Poll(self.world.kernel, self.name, self.main is not None, self.boot_ns)
+        self.loop = UniverseFate(self, self.poll)
+        self.watcher = None
+        faults = self.universe.faults
+        if self.universe.promises or (faults is not None and "cancel" in faults.kinds):
+            self.watch()
+
+        if self.main is not None:
+            self.task = self.inside(lambda: self.loop.create_task(self.main(), name="main"))  # type: ignore[misc]
+            self.task.add_done_callback(self._ended)
+
+    def _ended(self, task: Any) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.universe.note("exception", f"{type(error).__name__}: {error}", error, self.name)
+
+    def watch(self) -> None:
+        """Have the loop looked at after every callback."""
+        self.watcher = Watcher(self, self.universe.promises, self.universe.faults)
+        self.on_task = self.watcher.made
+        self.loop.set_instrument(self.watcher)
+
+    def look_at_clock(self) -> int:
+        """How far the wall clock is off, in nanoseconds; it may jump at each look."""
+        faults = self.universe.faults
+        if faults is not None and "clock" in faults.kinds:
+            kernel = self.world.kernel
+            jump = kernel.decisions.decide(self._clock_label, 13, faults.kinds["clock"], kernel.now)
+            if jump:  # 1: forward by 0.1 s, 2: back by 0.1 s, 3 and 4: by 1 s, and so on to 10,000 s
+                step = 10 ** ((jump - 1) // 2) * 100_000_000
+                self.skew_ns += step if jump % 2 else -step
+        return self.skew_ns
+
+    def _ask(self, name: str) -> int:
+        """How long the look-up of `name` takes, in nanoseconds; raises if it fails."""
+        faults = self.universe.faults
+        if faults is None or "dns" not in faults.kinds:
+            return 0
+        kernel = self.world.kernel
+        value = kernel.decisions.decide("dns " + name, 12, faults.kinds["dns"], kernel.now)
+        if value == 1:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return (value - 1) * 500_000_000 if value else 0
+
+    def delay_of_job(self) -> int:
+        """How late an executor's job begins, in nanoseconds."""
+        faults = self.universe.faults
+        if faults is None or "job" not in faults.kinds:
+            return 0
+        kernel = self.world.kernel
+        steps = kernel.decisions.decide("job " + self.name, LATENCY_STEPS, faults.kinds["job"], kernel.now)
+        return steps * LATENCY_STEP_NS
+
+    def ask_names(self, name: str) -> None:
+        """A blocking look-up of `name`: it may be slow, or fail."""
+        ns = self._ask(name)
+        if ns:
+            self.world.sleep(ns)
+
+    async def ask_names_later(self, name: str) -> None:
+        """A look-up of `name` in the loop: it may be slow, or fail."""
+        ns = self._ask(name)
+        if ns:
+            await asyncio.sleep(ns / 1e9)
+
+    # -- its turn ---------------------------------------------------------------------------------------------------
+
+    def runnable(self) -> bool:
+        """Whether it has anything to do now."""
+        poll, loop = self.poll, self.loop
+        if not self.up or self.paused or self.frozen or self.world.host is self:  # it runs already, and blocks
+            return False
+        if not poll.asleep or poll.woken or poll.hot:
+            return True
+        return poll.wake <= self.world.kernel.now or len(loop._queue) > loop._head
+
+    def inside(self, call: Callable[[], Any]) -> Any:
+        """Call something as if this host ran: its clock, its addresses, its loop."""
+        world, loop = self.world, self.loop
+        before_host, before_loop, hooks = world.host, events._get_running_loop(), sys.get_asyncgen_hooks()
+        thread = loop._thread_id
+        world.host = self
+        loop._thread_id = get_ident()
+        sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
+        events._set_running_loop(loop)
+        try:
+            return call()
+        finally:
+            events._set_running_loop(before_loop)
+            sys.set_asyncgen_hooks(*hooks)
+            loop._thread_id = thread
+            world.host = before_host
+
+    def turn(self) -> None:
+        """One turn of its loop."""
+        self.poll.asleep = False
+        self.inside(self.loop.full_turn)
+
+    # -- what happens to machines -------------------------------------------------------------------------------
+
+    def crash(self, power: bool = False) -> None:
+        """End everything on it at once: nothing of it runs again, not even `finally`.
+
+        power: the machine itself fails. Others hear nothing of it, until it is up again and knows of no connection.
+            Otherwise its program dies, and the operating system closes what it had open.
+        Raises HostError for the main host, or for one that is down.
+        """
+        if self.main is None:
+            raise HostError(f"host {self.name!r} cannot crash: it runs the test itself")
+        if not self.up:
+            raise HostError(f"host {self.name!r} is down already")
+        self.up = False
+        self.machine.up = not power
+        for task in self.pending():
+            task._log_destroy_pending = False
+            self.universe.dead.append(task)
+        for transport in list(self.loop._transports.values()):
+            self.universe.dead.append(transport._sock)
+            transport._sock, transport._closing = None, True  # it would warn that nobody has closed it
+        self.universe.dead.append(self.loop)
+        self.loop._closed = True
+        kernel = self.world.kernel
+        for number, end in list(kernel.ends.items()):
+            if end.host is self.machine:
+                del kernel.ends[number]
+                sockets.abandon(self.world, end, power)
+        if kernel.history is not None:
+            kernel.history.append((kernel.now, "crash", self.name))
+
+    def restart(self) -> None:
+        """Switch it on again: its program begins anew, and remembers nothing. Raises HostError if it is up."""
+        if self.up:
+            raise HostError(f"host {self.name!r} is up: crash it first")
+        self.boot()
+
+    def pause(self) -> None:
+        """Have it stand still: its program does not run, and what comes waits. Raises HostError for the main host."""
+        if self.main is None:
+            raise HostError(f"host {self.name!r} cannot be paused: it runs the test itself")
+        self.paused = True
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self.paused = False
+        self.poll.asleep = False
+
+    def signal(self, number: int) -> None:
+        """Send its program a signal: the handler that it has given to `loop.add_signal_handler` is called.
+
+        Raises HostError if it has given none.
+        """
+        handler = self.loop.signals.get(number)
+        if handler is None:
+            raise HostError(f"host {self.name!r} has no handler for signal {number}")
+        self.loop.call_soon_threadsafe(handler[0], *handler[1])
+
+    # -- its end ----------------------------------------------------------------------------------------------------
+
+    def pending(self) -> list[Any]:
+        """The tasks that have not ended, in the order in which they were made."""
+        left = [task for task in tasks.all_tasks(self.loop) if not task.done()]
+        return sorted(left, key=hash)  # they hash by number
+
+    def connections(self) -> list[Any]:
+        """The transports that nobody has closed."""
+        return [transport for transport in self.loop._transports.values() if not transport.is_closing()]
+
+    def settle(self) -> None:
+        """Let what is on its way arrive: the other end of what the program has just closed."""
+        for count in range(SETTLE):
+            if not self.pending() and not self.connections():
+                self.quiet = True
+                break
+            self.loop.run_until_complete(asyncio.sleep(0.02 if count else 1e-9))
+
+    def end(self) -> None:
+        """Cancel every task, close every connection, run the loop until all have ended, and close it."""
+        if not self.booted or not self.up:
+            return
+        loop = self.loop
+        self.poll.driven = False
+        self.world.host = self
+        try:
+            for _ in range(0 if self.quiet and not loop._transports else SETTLE):
+                left = self.pending()
+                for task in left:
+                    task.cancel()
+                for transport in self.connections():
+                    transport.abort()
+                if left:
+                    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+                elif loop._transports:
+                    loop.run_until_complete(asyncio.sleep(0))
+                else:
+                    break
+            if loop._asyncgens:
+                loop.run_until_complete(loop.shutdown_asyncgens())
+        except StuckError:
+            pass  # one that will not be cancelled
+        finally:
+            loop.close()
+
+    def __repr__(self) -> str:
+        state = "up" if self.up else "down"
+        return f"<Host {self.name!r} at {self.machine.ipv4}, {'paused' if self.paused else state}>"
+
+
+class Others(Waits):
+    """The hosts that run while the main one waits."""
+
+    def __init__(self, universe: Universe[Any]) -> None:
+        self.universe = universe
+        self.kernel = universe.kernel
+        self.world = universe.world
+
+    def run_others(self) -> bool:
+        """Give every host that has something to do a turn; which begins is decided."""
+        ready = [host for host in self.universe.hosts.values() if host.main is not None and host.runnable()]
+        threads = self.world.threads
+        worked = threads is not None and threads.current is None and bool(threads.workers) and threads.run_ready()
+        if not ready:
+            return worked
+        kernel = self.kernel
+        if len(ready) > 1 and kernel.order > 0.0:
+            first = kernel.decisions.decide("order hosts", len(ready), kernel.order, kernel.now)
+            ready = ready[first:] + ready[:first]
+        for host in ready:
+            if host.runnable():
+                host.turn()
+        return True
+
+    def next_wake(self) -> int:
+        """When the first of them wants to go on."""
+        wakes = [
+            h.poll.wake
+            for h in self.universe.hosts.values()
+            if h.main is not None and h.up and not h.paused and not h.frozen
+        ]
+        wake = min(wakes, default=NEVER)
+        return wake if self.world.threads is None else min(wake, self.world.threads.next_wake())

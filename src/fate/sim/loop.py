@@ -1,0 +1,158 @@
+"""The Fate of a host in a universe: the engine and asyncio's own code, on the simulated kernel.
+
+What differs from a Fate in the real world is what would leave the universe: there is no self-pipe and no real signal,
+names are looked up in the universe's table, children and real pipes are refused. Tasks get names and numbers that are
+the same in every run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from asyncio import tasks
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fate.core.engine import Instrument
+from fate.loop import Fate
+from fate.sim import names
+from fate.sim.errors import UniverseError, UnsimulatedError, unsimulated
+from fate.sim.kernel import Poll
+
+if TYPE_CHECKING:
+    from fate.sim.hosts import Host
+
+CHUNK = 256 * 1024
+
+
+class UniverseFate(Fate):
+    """One host's event loop. Made by `Host`."""
+
+    if TYPE_CHECKING:
+        _transports: Any
+        _asyncgens: Any
+        _exception_handler: Any
+        _task_factory: Any
+
+    def __init__(self, host: Host, poll: Poll) -> None:
+        self.host = host
+        self._task_number = 0
+        self.signals: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
+        self.reports: list[dict[str, Any]] = []
+        super().__init__(poll)
+
+    def _virtual_clock(self) -> Callable[[], int]:
+        return self.host.poll.read_clock
+
+    # -- no self-pipe, no real signals ----------------------------------------------------------------------------
+
+    def _make_self_pipe(self) -> None:
+        pass
+
+    def _close_self_pipe(self) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        self.host.poll.woken = True
+
+    def _hear_signals(self) -> None:
+        pass
+
+    def _unhear_signals(self) -> None:
+        pass
+
+    def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
+        """Have `host.signal(sig)` call it: no real signal ever comes to a universe."""
+        self.signals[sig] = (callback, args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Let go of it; say whether there was one."""
+        return self.signals.pop(sig, None) is not None
+
+    # -- tasks ----------------------------------------------------------------------------------------------------
+
+    def create_task(self, coro: Any, *, name: Any = None, **kwargs: Any) -> Any:
+        """As asyncio's; a task without a name gets one that is the same in every run."""
+        if name is None:
+            self._task_number += 1
+            name = f"Task-{self._task_number}"
+        if self._task_factory is None and not self._debug:
+            self._check_closed()
+            task = tasks.Task(coro, loop=self, name=name, **kwargs)
+        else:
+            task = super().create_task(coro, name=name, **kwargs)
+        if self.host.on_task is not None:
+            self.host.on_task(task)
+        return task
+
+    # -- names ----------------------------------------------------------------------------------------------------
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[Any]:
+        """As asyncio's; the universe answers."""
+        if host is not None and not names.family_of(str(host)):
+            await self.host.ask_names_later(str(host))
+        return names.look_up(self.host.machine, host, port, family, type, proto, flags)
+
+    async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
+        """As asyncio's; the universe answers."""
+        from fate.sim import sockets
+
+        return sockets.getnameinfo(sockaddr, flags)
+
+    # -- threads --------------------------------------------------------------------------------------------------
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        """As asyncio's; a job may begin late."""
+        ns = self.host.delay_of_job()
+        if not ns:
+            return super().run_in_executor(executor, func, *args)
+
+        def late(*args: Any) -> Any:
+            self.host.world.sleep(ns)
+            return func(*args)
+
+        return super().run_in_executor(executor, late, *args)
+
+    # -- files, children, pipes -------------------------------------------------------------------------------------
+
+    async def _sock_sendfile_native(self, sock: Any, file: Any, offset: int, count: int | None) -> int:
+        try:
+            number = file.fileno()
+            os.fstat(number)
+        except Exception as error:
+            raise asyncio.SendfileNotAvailableError("not a regular file") from error
+        sent = 0
+        while count is None or sent < count:
+            size = CHUNK if count is None else min(CHUNK, count - sent)
+            data = os.pread(number, size, offset + sent)
+            if not data:
+                break
+            await self.sock_sendall(sock, data)
+            sent += len(data)
+        return sent
+
+    async def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise unsimulated("starting a child process", "children of the process would live in the real world")
+
+    async def connect_read_pipe(self, protocol_factory: Any, pipe: Any) -> NoReturn:
+        """Refused: a pipe of the real world."""
+        raise unsimulated("loop.connect_read_pipe()", "use socket.socketpair()")
+
+    async def connect_write_pipe(self, protocol_factory: Any, pipe: Any) -> NoReturn:
+        """Refused: a pipe of the real world."""
+        raise unsimulated("loop.connect_write_pipe()", "use socket.socketpair()")
+
+    def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
+        if isinstance(error, UniverseError):
+            raise error
+        super()._instrument_failed(instrument, error)
+
+    # -- reports --------------------------------------------------------------------------------------------------
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """As asyncio's; what comes without a handler of the program's is kept for the universe's result."""
+        self.reports.append(context)
+        if isinstance(context.get("exception"), UnsimulatedError) or self._exception_handler is not None:
+            super().call_exception_handler(context)

@@ -1,0 +1,162 @@
+"""What a program finds in place of the real thing while a universe runs, and that nothing of it stays.
+
+Builtin functions are swapped where every reference to them looks (`_swap`); classes and functions of Python's are put
+into every module that has them under a name of its own, so `from socket import socket` is no way out. Finding those
+places takes a moment, so it is done again only when modules were imported since. What is not simulated is refused.
+"""
+
+from __future__ import annotations
+
+import _posixsubprocess
+import _socket
+import asyncio
+import os
+import random
+import select
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from fate.sim import _swap, clocks, selecting, sockets, threads
+from fate.sim.errors import unsimulated
+
+socket_class = socket.socket
+
+
+def _refuse(call: str, instead: str) -> Callable[..., NoReturn]:
+    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
+        raise unsimulated(call, instead)
+
+    return refuse
+
+
+CHILDREN = "children of the process would live in the real world"
+REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to tell of it, and what to do instead
+    (getattr(module, name), name, f"{shown}.{name}()", why)
+    for module, shown, names, why in [
+        (os, "os", ["fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"], CHILDREN),
+        (_posixsubprocess, "subprocess", ["fork_exec"], CHILDREN),
+        (select, "select", ["epoll"], "use asyncio, or the module selectors"),
+    ]
+    for name in names
+    if hasattr(module, name)
+]
+REAL_SOCKET = "this socket was not made by socket.socket() inside the universe (a blocking TLS socket, for one)"
+METHODS = ("connect", "connect_ex", "sendto", "listen")  # of real sockets: refused
+
+
+def replacements() -> list[tuple[Any, Any]]:
+    """Objects of Python's that are replaced: (the real one, the universe's)."""
+    return [
+        (socket.socket, sockets.SimSocket),
+        (socket.socketpair, sockets.socketpair),
+        (socket.fromfd, sockets.fromfd),
+        (socket.getaddrinfo, sockets.getaddrinfo),
+        (socket.gethostbyname, sockets.gethostbyname),
+        (socket.gethostbyname_ex, sockets.gethostbyname_ex),
+        (socket.gethostbyaddr, sockets.gethostbyaddr),
+        (socket.gethostname, sockets.gethostname),
+        (socket.getnameinfo, sockets.getnameinfo),
+        (uuid.getnode, clocks.uuid1_node),
+        *threads.replacements(),
+        *selecting.replacements(),
+    ]
+
+
+class Patches:
+    """Everything that is swapped, prepared once in a process and then put in place and taken away quickly."""
+
+    def __init__(self) -> None:
+        pairs = replacements()
+        for builtin, replacement, bound in clocks.BUILTINS:
+            _swap.prepare(builtin, replacement, bound, False)
+        for builtin, replacement in [
+            (clocks.SLEEP, clocks.sleep),
+            *[(builtin, _refuse(call, instead)) for builtin, _, call, instead in REFUSED],
+        ]:
+            if not _swap.prepare(builtin, replacement, False, True):
+                pairs.append((builtin, replacement))
+        self._methods = []
+        for name in METHODS:
+            refuse = _refuse(f"socket.{name}() of a real socket", REAL_SOCKET)
+            if not _swap.prepare(getattr(_socket.socket, name), refuse, False, True):
+                self._methods.append((name, refuse))
+        for cls in (asyncio.Future, asyncio.Task):
+            _swap.prepare_hash(cls)
+        self._replacements = {id(original): (original, ours) for original, ours in pairs}
+        self._extra = threads.extra_places()
+        self._modules = 0
+        self._places: list[tuple[dict[str, Any], str, Any, Any]] = []
+        self._random: Any = None
+        self._uuid: Any = None
+
+    def _find(self) -> None:
+        """Find every module's names for what is replaced."""
+        places = []
+        for module in list(sys.modules.values()):
+            if module is None or getattr(module, "__name__", "").startswith("fate.sim"):
+                continue
+            names = getattr(module, "__dict__", None)
+            if type(names) is not dict:
+                continue
+            for name, value in list(names.items()):
+                found = self._replacements.get(id(value))
+                if found is not None and found[0] is value:
+                    places.append((names, name, value, found[1]))
+        places += self._extra
+        places.append((uuid.__dict__, "_generate_time_safe", getattr(uuid, "_generate_time_safe", None), None))
+        self._places = places
+        self._modules = len(sys.modules)
+
+    def put(self, seed: int) -> None:
+        """Put everything in place; the module `random` begins anew from `seed`."""
+        if len(sys.modules) != self._modules:
+            self._find()
+        for names, name, _, ours in self._places:
+            names[name] = ours
+        self._random = random.getstate()
+        random.seed(seed)
+        self._uuid, uuid._last_timestamp = uuid._last_timestamp, None  # type: ignore[attr-defined]
+        for name, refuse in self._methods:
+            setattr(socket_class, name, refuse)
+        threading.Thread.join = threads.join  # type: ignore[method-assign]
+        _swap.swap(True)
+        _swap.set_inside(True)
+
+    def take_away(self) -> None:
+        """Have everything as it was. What modules that were imported meanwhile have got is put right, too."""
+        _swap.set_inside(False)
+        _swap.swap(False)
+        threading.Thread.join = threads.real_join  # type: ignore[method-assign]
+        for name, _ in self._methods:
+            delattr(socket_class, name)
+        for names, name, original, _ in self._places:
+            names[name] = original
+        uuid._last_timestamp = self._uuid  # type: ignore[attr-defined]
+        random.setstate(self._random)
+        if len(sys.modules) != self._modules:
+            self._clean()
+
+    def _clean(self) -> None:
+        back = {id(ours): (ours, original) for original, ours in self._replacements.values()}
+        for module in list(sys.modules.values()):
+            names = getattr(module, "__dict__", None)
+            if type(names) is not dict or names.get("__name__", "").startswith("fate.sim"):
+                continue
+            for name, value in list(names.items()):
+                found = back.get(id(value))
+                if found is not None and found[0] is value:
+                    names[name] = found[1]
+
+
+_prepared: list[Patches] = []
+
+
+def patches() -> Patches:
+    """The one of this process."""
+    if not _prepared:
+        _prepared.append(Patches())
+    return _prepared[0]

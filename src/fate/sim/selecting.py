@@ -1,0 +1,93 @@
+"""`select.select` and `select.poll` on simulated sockets, and the selectors that stand on them.
+
+Libraries ask so whether a connection of theirs is still there. Real descriptors are refused: nothing here waits for
+the real world.
+"""
+
+from __future__ import annotations
+
+import select as real
+import selectors
+from collections.abc import Iterable
+from typing import Any
+
+from fate.sim import world
+from fate.sim.errors import unsimulated
+from fate.sim.kernel import End
+from fate.sim.states import ERROR, HANG_UP, IN, NEVER, OUT
+
+
+def _end(thing: Any) -> End:
+    here = world.current
+    assert here is not None
+    number = thing if isinstance(thing, int) else thing.fileno()
+    end = here.kernel.ends.get(number)
+    if end is None:
+        raise unsimulated(f"waiting for the real descriptor {number}", "make sockets inside the universe")
+    return end
+
+
+def _wait(checks: list[tuple[Any, End, int]], seconds: float | None) -> list[tuple[Any, int]]:
+    """What of `checks` is ready, waiting for the first if nothing is."""
+    here = world.current
+    assert here is not None
+
+    def ready() -> list[tuple[Any, int]]:
+        return [(thing, end.mask() & bits) for thing, end, bits in checks if end.mask() & bits]
+
+    deadline = NEVER if seconds is None else here.kernel.now + int(seconds * 1e9)
+    here.wait(ready, deadline)
+    return ready()
+
+
+def select(
+    readers: Iterable[Any], writers: Iterable[Any], others: Iterable[Any], seconds: float | None = None
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """As `select.select`."""
+    reading = [(thing, _end(thing), IN | HANG_UP | ERROR) for thing in readers]
+    writing = [(thing, _end(thing), OUT | ERROR) for thing in writers]
+    found = _wait(reading + writing, seconds)
+    there = {id(thing) for thing, _ in found}
+    return (
+        [thing for thing, end, bits in reading if id(thing) in there and end.mask() & bits],
+        [thing for thing, end, bits in writing if id(thing) in there and end.mask() & bits],
+        [],
+    )
+
+
+class Poll:
+    """As `select.poll()` gives it."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[int, tuple[End, int]] = {}
+
+    def register(self, thing: Any, mask: int = real.POLLIN | real.POLLPRI | real.POLLOUT) -> None:
+        """As `select.poll().register`."""
+        number = thing if isinstance(thing, int) else thing.fileno()
+        self._wanted[number] = (_end(number), mask)
+
+    def modify(self, thing: Any, mask: int) -> None:
+        """As `select.poll().modify`."""
+        number = thing if isinstance(thing, int) else thing.fileno()
+        if number not in self._wanted:
+            raise FileNotFoundError(2, "No such file or directory")
+        self.register(number, mask)
+
+    def unregister(self, thing: Any) -> None:
+        """As `select.poll().unregister`."""
+        del self._wanted[thing if isinstance(thing, int) else thing.fileno()]
+
+    def poll(self, milliseconds: float | None = None) -> list[tuple[int, int]]:
+        """As `select.poll().poll`."""
+        checks = [(number, end, mask & (IN | OUT) | ERROR | HANG_UP) for number, (end, mask) in self._wanted.items()]
+        forever = milliseconds is None or milliseconds < 0
+        return _wait(checks, None if forever else milliseconds / 1000)  # type: ignore[operator]
+
+
+def replacements() -> list[tuple[Any, Any]]:
+    """Objects that are replaced in every module: (the real one, the universe's)."""
+    pairs: list[tuple[Any, Any]] = [(real.select, select), (real.poll, Poll)]
+    for name in ("EpollSelector", "PollSelector", "DevpollSelector", "KqueueSelector"):
+        if hasattr(selectors, name):
+            pairs.append((getattr(selectors, name), selectors.SelectSelector))
+    return pairs

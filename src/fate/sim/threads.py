@@ -1,0 +1,249 @@
+"""Threads in lockstep: real threads of which one runs at a time, in an order that is decided and never left to chance.
+
+The thread that runs the loop is the scheduler. Another thread of the universe runs when that one waits (polls, sleeps,
+takes a lock), until it waits itself; then it hands back. Waiting is: a condition and a deadline in virtual time. So
+locks, conditions, queues, futures and executors are Python's own, on `Lock`, which waits that way. Threads of the real
+world are not concerned: a `Lock` that outlives its universe, or is met by one of them, is the real lock inside it.
+"""
+
+from __future__ import annotations
+
+import _queue
+import _thread
+import concurrent.futures.thread as pool
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fate.sim import _swap, world
+from fate.sim.errors import BlockedThreadError
+from fate.sim.states import NEVER
+
+if TYPE_CHECKING:
+    from fate.sim.hosts import Host
+
+PATIENCE = 20.0  # seconds of real time that a thread may run before it counts as one that never yields
+_real_lock = _thread.allocate_lock
+_real_start = _thread.start_new_thread
+_real_joinable: Any = getattr(_thread, "start_joinable_thread", None)
+real_join = threading.Thread.join
+
+
+class Worker:
+    """One thread of a universe besides the one that runs the loop."""
+
+    def __init__(self, here: world.World, host: Host, function: Callable[..., Any]) -> None:
+        self.world = here
+        self.host = host
+        self.thread = getattr(function, "__self__", None)
+        self.gate = _real_lock()
+        self.gate.acquire()
+        self.check: Callable[[], Any] | None = None
+        self.deadline = 0
+        self.done = False
+        self.kill = False
+        self.ident = 0
+
+    def ready(self) -> bool:
+        """Whether it can go on."""
+        return self.deadline <= self.world.kernel.now or (self.check is not None and bool(self.check()))
+
+    def wait(self, check: Callable[[], Any] | None, deadline: int) -> bool:
+        """Called in the thread itself: wait for `check()` or until `deadline`; say whether `check()` is true."""
+        if check is not None and check():
+            return True
+        self.check, self.deadline = check, deadline
+        self.world.all_threads().baton.release()
+        self.gate.acquire()
+        if self.kill:
+            raise SystemExit
+        return check is not None and bool(check())
+
+
+class Threads:
+    """The threads of one universe."""
+
+    def __init__(self, here: world.World) -> None:
+        self.world = here
+        self.workers: list[Worker] = []
+        self.current: Worker | None = None
+        self.baton = _real_lock()  # the scheduler waits for it while a worker runs
+        self.baton.acquire()
+
+    def start(self, function: Callable[..., Any], call: Callable[[], Any], begin: Callable[[Any], Any]) -> Any:
+        """Make a thread that does `call`, which is `function` with its arguments; it runs when the present one waits.
+
+        begin: makes the real thread; what it returns is returned.
+        """
+        worker = Worker(self.world, self.world.host, function)
+
+        def run() -> None:
+            worker.gate.acquire()
+            _swap.set_inside(True)
+            try:
+                if not worker.kill:
+                    worker.ident = _thread.get_ident()
+                    call()
+            except SystemExit:
+                pass
+            finally:
+                worker.done = True
+                _swap.set_inside(False)
+                self.baton.release()
+
+        started = begin(run)
+        self.workers.append(worker)
+        self.world.need_others()
+        return started
+
+    def run_ready(self) -> bool:
+        """Let every worker that can go on do so, one after the other; say whether there was one."""
+        ready = [worker for worker in self.workers if worker.ready()]
+        kernel = self.world.kernel
+        if len(ready) > 1 and kernel.order > 0.0:
+            first = kernel.decisions.decide("order threads", len(ready), kernel.order, kernel.now)
+            ready = ready[first:] + ready[:first]
+        for worker in ready:
+            if worker.ready():
+                self.resume(worker)
+        return bool(ready)
+
+    def resume(self, worker: Worker) -> None:
+        """Let one worker run until it waits or ends."""
+        before = self.current, self.world.host
+        self.current, self.world.host = worker, worker.host
+        worker.gate.release()
+        if not self.baton.acquire(timeout=PATIENCE):
+            frame = sys._current_frames().get(worker.ident)
+            where = "".join(traceback.format_stack(frame)[-1:]).strip() if frame is not None else "an unknown place"
+            self.workers.remove(worker)
+            self.baton = _real_lock()
+            self.baton.acquire()
+            raise BlockedThreadError(
+                f"a thread has run for {PATIENCE:g} s of real time and gives nobody else a turn: {where}"
+            )
+        self.current, self.world.host = before
+        if worker.done:
+            self.workers.remove(worker)
+            if isinstance(worker.thread, threading.Thread):
+                real_join(worker.thread, PATIENCE)  # so that is_alive() says the same in every run
+
+    def next_wake(self) -> int:
+        """When the first deadline of a worker is."""
+        return min([worker.deadline for worker in self.workers], default=NEVER)
+
+    def end(self) -> None:
+        """End those that are still there: whatever they wait for raises SystemExit."""
+        for _ in range(100):
+            if not self.run_ready():
+                break
+        for worker in list(self.workers):
+            worker.kill = True
+            if isinstance(worker.thread, threading.Thread):
+                worker.thread._invoke_excepthook = _say_nothing  # type: ignore[attr-defined]
+            self.resume(worker)
+
+    def of(self, thread: threading.Thread) -> Worker | None:
+        """The worker of a `threading.Thread` that has not ended."""
+        for worker in self.workers:
+            if worker.thread is thread:
+                return worker
+        return None
+
+
+def _say_nothing(*_: object) -> None:
+    """In place of the report that a thread has ended by an exception."""
+
+
+class Lock:
+    """`threading.Lock` in a universe."""
+
+    def __init__(self) -> None:
+        self._real = _real_lock()
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """As `threading.Lock.acquire`."""
+        if self._real.acquire(False):
+            return True
+        if not blocking:
+            return False
+        here = world.current
+        if here is None or not _swap.get_inside():
+            return self._real.acquire(True, timeout)
+        deadline = NEVER if timeout < 0 else here.kernel.now + int(timeout * 1e9)
+        here.wait(self._free, deadline)
+        return self._real.acquire(False)
+
+    def _free(self) -> bool:
+        return not self._real.locked()
+
+    def release(self) -> None:
+        """As `threading.Lock.release`."""
+        self._real.release()
+
+    def locked(self) -> bool:
+        """As `threading.Lock.locked`."""
+        return self._real.locked()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._real.release()
+
+    def _at_fork_reinit(self) -> None:
+        self._real = _real_lock()
+
+    def __repr__(self) -> str:
+        return f"<{'locked' if self.locked() else 'unlocked'} universe lock at {id(self):#x}>"
+
+
+def start_new_thread(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> int:
+    """`_thread.start_new_thread` in a universe."""
+    here = world.current
+    assert here is not None
+    ident: int = here.all_threads().start(
+        function, lambda: function(*args, **(kwargs or {})), lambda run: _real_start(run, ())
+    )
+    return ident
+
+
+def start_joinable_thread(function: Callable[[], Any], *args: Any, **kwargs: Any) -> Any:
+    """`_thread.start_joinable_thread`, which Python has since 3.13, in a universe."""
+    here = world.current
+    assert here is not None
+    return here.all_threads().start(function, function, lambda run: _real_joinable(run, *args, **kwargs))
+
+
+def join(self: threading.Thread, timeout: float | None = None) -> None:
+    """`threading.Thread.join`: in a universe, virtual time passes meanwhile."""
+    here = world.current
+    if here is not None and _swap.get_inside() and here.threads is not None:
+        worker = here.threads.of(self)
+        if worker is not None:
+            deadline = NEVER if timeout is None else here.kernel.now + int(timeout * 1e9)
+            here.wait(lambda: worker.done, deadline)
+            if not worker.done:
+                return
+    real_join(self, timeout)
+
+
+def replacements() -> list[tuple[Any, Any]]:
+    """Objects that are replaced in every module: (the real one, the universe's)."""
+    pairs: list[tuple[Any, Any]] = [] if _real_joinable is None else [(_real_joinable, start_joinable_thread)]
+    return [
+        *pairs,
+        (_thread.allocate_lock, Lock),
+        (threading.Lock, Lock),  # the same until 3.12, a class since
+        (_thread.start_new_thread, start_new_thread),
+        (threading.RLock, threading._RLock),
+        (_queue.SimpleQueue, queue._PySimpleQueue),  # type: ignore[attr-defined]
+    ]
+
+
+def extra_places() -> list[tuple[dict[str, Any], str, Any, Any]]:
+    """Names that are replaced in one place only: (the module's names, the name, the real thing, a maker of ours)."""
+    return [(pool.__dict__, "_global_shutdown_lock", pool._global_shutdown_lock, Lock())]

@@ -1,0 +1,382 @@
+"""A universe: one program run once in a simulated world, and what came of it.
+
+`run` is the smallest way in. `Universe` adds hosts, promises and the result with every decision that was taken. What
+is replaced meanwhile is `patches`' affair; where time passes, `kernel`'s; who tries many seeds, `explore`'s.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from fate.sim import names, patches, world
+from fate.sim.decisions import Decision, Decisions
+from fate.sim.errors import (
+    BrokenPromiseError,
+    HangError,
+    HostError,
+    NestedUniverseError,
+    ScenarioError,
+    StuckError,
+    UniverseError,
+)
+from fate.sim.faults import Faults
+from fate.sim.hosts import Host, Others
+from fate.sim.kernel import Kernel
+from fate.sim.network import Network
+from fate.sim.story import describe_task
+
+T = TypeVar("T")
+DAY = 86400.0
+
+
+@dataclass
+class Result(Generic[T]):
+    """What came of one run.
+
+    value: what the program returned, None if it failed. error: what it raised, None if it did not.
+    decisions: all that were taken, in their order. events: what happened, if that was asked for: tuples that begin with
+    the virtual time in nanoseconds and what it was. seconds: how long it took, in virtual time.
+    """
+
+    seed: int
+    value: T | None = None
+    error: BaseException | None = None
+    decisions: list[Decision] = field(default_factory=list)
+    events: list[tuple[Any, ...]] = field(default_factory=list)
+    seconds: float = 0.0
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    leftovers: list[Any] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing went wrong."""
+        return not self.failures
+
+    def faults(self) -> list[Decision]:
+        """The decisions that differed from the benign default."""
+        return [decision for decision in self.decisions if decision.value]
+
+
+@dataclass
+class Failure:
+    """One thing that went wrong.
+
+    kind: one of `KINDS`. message: what, in words. error: the exception, where there is one. host: where it was.
+    when: virtual nanoseconds since the universe began.
+    """
+
+    kind: str
+    message: str
+    error: BaseException | None = None
+    host: str = "main"
+    when: int = 0
+
+
+KINDS = ("exception", "promise", "stuck", "hang", "report", "leftover")
+
+
+class Universe(Generic[T]):
+    """One simulated world, for one run of one program.
+
+    seed: any integer; the same seed is the same run.
+    faults: what may go wrong: None (nothing), "all", names of `faults.KINDS`, probabilities by name, or a `Faults`.
+    overrides: decisions that are forced, by (label, n). drawn: False: all others are benign.
+    history: keep what happens, for `Result.events`.
+    limit: the virtual time in seconds after which the run counts as hanging.
+    allow: kinds of failures that are none here.
+    Raises ScenarioError for arguments of a wrong kind.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        faults: Any = None,
+        *,
+        overrides: Mapping[tuple[str, int], int] | None = None,
+        drawn: bool = True,
+        history: bool = False,
+        limit: float = 30 * DAY,
+        allow: Iterable[str] = (),
+    ) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise ScenarioError(f"a seed is an integer, not {seed!r}")
+        if not isinstance(limit, (int, float)) or not limit > 0:
+            raise ScenarioError(f"the limit is a number of seconds above 0, not {limit!r}")
+        self.allow = frozenset([allow] if isinstance(allow, str) else allow)
+        unknown = self.allow.difference(KINDS)
+        if unknown:
+            raise ScenarioError(f"there is no failure {sorted(unknown)[0]!r}; there are: {', '.join(KINDS)}")
+        self.seed = seed
+        self.faults = Faults.make(faults)
+        self.decisions = Decisions(seed, overrides, drawn)
+        self.kernel = Kernel(self.decisions, int(limit * 1e9))
+        if history:
+            self.kernel.history = []
+        if self.faults is not None:
+            self.kernel.order = max(0.0, self.faults.probability("order"))
+        network = Network(self.kernel, self.faults if self.faults is not None and self.faults.network else None)
+        network.strike = self
+        self.world = world.World(self.kernel, network)
+        self.world.universe = self
+        self.world.others = Others(self)
+        self.hosts: dict[str, Host] = {}
+        self.failures: list[Failure] = []
+        self.dead: list[Any] = []  # of hosts that crashed: kept, so that no `finally` runs while the universe does
+        self.promises: list[tuple[Callable[[], Any], str]] = []
+        self.result: Result[T] | None = None
+        self._limit = limit
+        self._begun = False
+        self.main = self.world.host = Host(self, self.world, "main", None)
+        self.hosts["main"] = self.main
+
+    @property
+    def now(self) -> float:
+        """Seconds of virtual time since the universe began."""
+        return self.kernel.now / 1e9
+
+    def always(self, promise: Callable[[], Any], what: str = "") -> None:
+        """Fail as soon as `promise()` gives something false, or raises. It is called after each callback of each host.
+
+        what: it in words; by default, the function's name.
+        """
+        if not callable(promise):
+            raise ScenarioError(f"a promise is a function without arguments, not {promise!r}")
+        self.promises.append((promise, what or getattr(promise, "__qualname__", repr(promise))))
+        for host in self.hosts.values():
+            if host.booted and host.watcher is None:
+                host.watch()
+
+    def host(self, name: str, main: Callable[[], Coroutine[Any, Any, Any]]) -> Host:
+        """Add a computer with addresses, a clock and an event loop of its own, and run `main()` on it.
+
+        name: what other hosts resolve. main: an async function without arguments; it begins when the universe does, or
+            at once, and again at each restart.
+        Raises HostError if there is one of that name; ScenarioError if `main` is no async function.
+        """
+        check_scenario(main)
+        if not isinstance(name, str) or not name or not name.replace("-", "").replace(".", "").isalnum():
+            raise HostError(f"a host's name is made of letters, digits, hyphens and dots, not {name!r}")
+        if name in self.hosts or name in names.LOCALHOSTS:
+            raise HostError(f"there is a host {name!r} already")
+        host = self.hosts[name] = Host(self, self.world, name, main)
+        self.world.need_others()
+        if world.current is self.world:
+            host.boot()
+        return host
+
+    def partition(self, source: str, target: str, both: bool = True) -> None:
+        """Let nothing through from one host to another any more; both: nor back. TCP sends it again after `heal`.
+
+        Raises HostError for a name that is none, or twice the same.
+        """
+        self._check_two(source, target)
+        self.cut(source, target, both)
+
+    def heal(self, source: str, target: str, both: bool = True) -> None:
+        """Let everything through again. Raises HostError for a name that is none, or twice the same."""
+        self._check_two(source, target)
+        self.mend(source, target, both)
+
+    def slow(self, source: str, target: str, seconds: float) -> None:
+        """Have everything from one host to another take so much longer. Raises HostError as `partition`."""
+        self._check_two(source, target)
+        self.world.network.way(source, target).extra = int(seconds * 1e9)
+
+    def _check_two(self, source: str, target: str) -> None:
+        for name in (source, target):
+            if name not in self.hosts:
+                raise HostError(f"there is no host {name!r}; there are: {', '.join(self.hosts)}")
+        if source == target:
+            raise HostError(f"nothing can come between {source!r} and itself")
+
+    # What faults do, see `links.Strike`.
+
+    def cut(self, source: str, target: str, both: bool) -> None:
+        """See `partition`."""
+        network = self.world.network
+        network.way(source, target).cut = True
+        if both:
+            network.way(target, source).cut = True
+
+    def mend(self, source: str, target: str, both: bool) -> None:
+        """See `heal`."""
+        network = self.world.network
+        network.way(source, target).heal()
+        if both:
+            network.way(target, source).heal()
+
+    def crash(self, name: str) -> None:
+        """Crash a host, if it is up."""
+        if self.hosts[name].up:
+            self.hosts[name].crash()
+
+    def restart(self, name: str) -> None:
+        """Switch a host on again, if it is down."""
+        if not self.hosts[name].up:
+            self.hosts[name].restart()
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run `main()` on the host "main"; return what it returns.
+
+        main: an async function without arguments.
+        Raises what it raises; StuckError when nothing can ever happen any more; HangError when its time is over;
+        NestedUniverseError inside a universe; ScenarioError for what is no async function, or on a second run.
+        """
+        result = self.attempt(main)
+        if result.error is not None:
+            raise result.error
+        return result.value  # type: ignore[return-value]
+
+    def attempt(self, main: Callable[[], Coroutine[Any, Any, T]]) -> Result[T]:
+        """Run `main()` as `run` does, and tell how it went: what the program raises is in the result."""
+        check_scenario(main)
+        if self._begun:
+            raise ScenarioError("a universe runs once: make another one")
+        if world.current is not None:
+            raise NestedUniverseError(
+                "a universe cannot be started inside a universe: run the inner one after the outer one has ended"
+            )
+        self._begun = True
+        self.kernel.on_stuck = self._stuck
+        self.kernel.on_limit = self._over
+        patched = patches.patches()
+        result: Result[T] = Result(self.seed)
+        self.result = result
+        world.current = self.world
+        patched.put(self.decisions.bits("random"))
+        try:
+            for host in list(self.hosts.values()):
+                host.boot()
+            self._live(main, result)
+        finally:
+            try:
+                self._end()
+            finally:
+                world.current = None
+                patched.take_away()
+        result.decisions = self.decisions.decisions()
+        result.events = self.kernel.history or []
+        result.failures = [failure for failure in self.failures if failure.kind not in self.allow]
+        return result
+
+    def _live(self, main: Callable[[], Coroutine[Any, Any, T]], result: Result[T]) -> None:
+        loop = self.main.loop
+        try:
+            result.value = loop.run_until_complete(loop.create_task(main(), name="main"))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            result.error = error
+            self._failed(error)
+        result.seconds = self.kernel.now / 1e9
+        if result.error is None:
+            self.main.settle()
+        for host in self.hosts.values():
+            if host.quiet:
+                continue
+            result.leftovers += [describe_task(task) for task in host.pending() if host.task is not task]
+            result.leftovers += [f"connection {transport!r}" for transport in host.connections()]
+        if result.leftovers and result.error is None:
+            self.note("leftover", "left behind: " + "; ".join(result.leftovers))
+        for host in self.hosts.values():
+            for report in host.loop.reports:
+                cause = report.get("exception")
+                told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
+                self.note("report", f"{report.get('message')}{told}", cause, host.name)
+        result.reports = [report for host in self.hosts.values() for report in host.loop.reports]
+
+    def note(self, kind: str, message: str, error: BaseException | None = None, host: str = "main") -> None:
+        """Something went wrong. See `Failure`."""
+        self.failures.append(Failure(kind, message, error, host, self.kernel.now))
+
+    def _failed(self, error: BaseException) -> None:
+        kind = "stuck" if isinstance(error, StuckError) else "hang" if isinstance(error, HangError) else "exception"
+        if isinstance(error, BrokenPromiseError):
+            kind = "promise"
+        self.note(kind, f"{type(error).__name__}: {error}", error)
+
+    def _end(self) -> None:
+        """End everything that still runs, as `asyncio.run` does: cancelled, and then closed."""
+        self.kernel.on_stuck = self.kernel.on_limit = _give_up
+        self.promises.clear()
+        for host in self.hosts.values():
+            host.frozen = True  # each ends alone
+        self.kernel.limit = self.kernel.now + int(DAY * 1e9)
+        try:
+            for host in self.hosts.values():
+                host.end()
+            if self.world.threads is not None:
+                self.world.threads.end()
+        finally:
+            self.kernel.forget()
+            for path in self.world.paths:
+                if os.path.exists(path):
+                    os.unlink(path)
+
+    def _stuck(self) -> None:
+        waiting = [task for host in self.hosts.values() for task in host.pending()]
+        lines = "\n  ".join(describe_task(task) for task in waiting)
+        raise StuckError(f"nothing can ever happen any more; these tasks wait for ever:\n  {lines}")
+
+    def _over(self) -> None:
+        waiting = [task for host in self.hosts.values() for task in host.pending()]
+        lines = "\n  ".join(describe_task(task) for task in waiting)
+        raise HangError(f"the program did not end within {self._limit:g} s of virtual time; still there:\n  {lines}")
+
+
+def current() -> Universe[Any]:
+    """The universe that this program is in. Raises UniverseError in the real world."""
+    if world.current is None:
+        raise UniverseError("this is the real world: fate.sim.current() is for programs in a universe")
+    universe: Universe[Any] = world.current.universe
+    return universe
+
+
+def _give_up() -> None:
+    raise StuckError("the universe has ended")
+
+
+def check_scenario(main: object) -> None:
+    """Raise ScenarioError unless `main` is an async function that can be called without arguments."""
+    if inspect.iscoroutine(main):
+        main.close()
+        raise ScenarioError("give the async function itself, not a call of it: run(main), not run(main())")
+    function = main
+    while isinstance(function, functools.partial):
+        function = function.func
+    called = getattr(type(function), "__call__", None)  # noqa: B004  # of an object with an async __call__
+    if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)):
+        raise ScenarioError(f"what runs in a universe is an async function without arguments, not {main!r}")
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]], seed: int = 0, faults: Any = None) -> T:
+    """Run `main()` in a universe of its own; return what it returns.
+
+    main: an async function without arguments. seed: any integer; the same seed is the same run.
+    faults: what may go wrong: None (nothing), "all", names of `faults.KINDS`, probabilities by name, or a `Faults`.
+    Raises what `main` raises; StuckError when nothing can ever happen any more; HangError when a month of virtual time
+    is over; NestedUniverseError inside a universe; ScenarioError for arguments of a wrong kind.
+    """
+    return Universe[T](seed, faults).run(main)
+
+
+def attempt(
+    main: Callable[[], Coroutine[Any, Any, T]],
+    seed: int = 0,
+    faults: Any = None,
+    *,
+    overrides: Mapping[tuple[str, int], int] | None = None,
+    drawn: bool = True,
+    history: bool = False,
+    limit: float = 30 * DAY,
+    allow: Iterable[str] = (),
+) -> Result[T]:
+    """Run `main()` in a universe of its own and tell how it went. The arguments are those of `Universe`."""
+    universe = Universe[T](seed, faults, overrides=overrides, drawn=drawn, history=history, limit=limit, allow=allow)
+    return universe.attempt(main)

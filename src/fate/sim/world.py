@@ -1,0 +1,95 @@
+"""The universe that this process is in, if it is in one: what sockets, clocks and threads ask.
+
+One thread of one process is in at most one universe. `current` is that universe's `World`; outside, it is None and
+everything is the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fate.sim.errors import StuckError
+from fate.sim.kernel import End, Kernel
+from fate.sim.states import NEVER
+
+if TYPE_CHECKING:
+    from fate.sim.hosts import Host
+    from fate.sim.network import Network
+    from fate.sim.threads import Threads
+
+EPOCH_NS = 1_767_225_600_000_000_000  # wall clocks begin at 2026-01-01 00:00:00 UTC
+BOOT_NS = 1_000_000_000_000  # monotonic clocks begin here: no program may rely on zero
+
+
+class World:
+    """What stands around a program in a universe.
+
+    host: the one that runs now.
+    """
+
+    if TYPE_CHECKING:
+        host: Host
+        threads: Threads | None
+        others: Any
+        universe: Any
+
+    def __init__(self, kernel: Kernel, network: Network) -> None:
+        self.kernel = kernel
+        self.network = network
+        self.threads = None
+        self.shared: dict[End, Any] = {}  # how many descriptors each end has
+        self.paths: list[str] = []  # of Unix sockets: to be removed at the end
+
+    def monotonic_ns(self) -> int:
+        """The present host's monotonic clock, in nanoseconds."""
+        return self.kernel.now + self.host.boot_ns
+
+    def wall_ns(self) -> int:
+        """The present host's wall clock, in nanoseconds since 1970."""
+        return self.kernel.now + EPOCH_NS + self.host.look_at_clock()
+
+    def sleep(self, ns: int) -> None:
+        """Let the present thread wait, and nothing else."""
+        self.wait(None, self.kernel.now + ns)
+
+    def wait_for(self, end: End, bits: int, seconds: float | None) -> bool:
+        """Block until `end` is ready for one of `bits`; False when `seconds` (None: any time) are over."""
+        deadline = NEVER if seconds is None else self.kernel.now + int(seconds * 1e9)
+        return self.wait(lambda: end.mask() & bits, deadline)
+
+    def wait(self, check: Callable[[], Any] | None, deadline: int) -> bool:
+        """Block the present thread until `check()` is true, or until `deadline`; say whether it is."""
+        kernel = self.kernel
+        if self.threads is not None and self.threads.current is not None:
+            return bool(self.threads.current.wait(check, deadline))
+        while True:
+            kernel.run_due()
+            if check is not None and check():
+                return True
+            if kernel.now >= deadline:
+                return False
+            if kernel.waits is not None and kernel.waits.run_others():
+                continue
+            when = min(kernel.next_event(), deadline)
+            if kernel.waits is not None:
+                when = min(when, kernel.waits.next_wake())
+            if when == NEVER:
+                raise StuckError("a blocking call waits for what can never happen")
+            kernel.go_to(when)
+
+    def all_threads(self) -> Threads:
+        """The threads of this universe; made when the first is."""
+        if self.threads is None:
+            from fate.sim.threads import Threads  # which needs this module
+
+            self.threads = Threads(self)
+        return self.threads
+
+    def need_others(self) -> None:
+        """Have hosts and threads run while the main loop waits."""
+        if self.kernel.waits is None:
+            self.kernel.waits = self.others
+
+
+current: World | None = None

@@ -1,0 +1,352 @@
+"""`fate.sim.run`: time, results, errors, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import random
+import secrets
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from functools import partial
+from time import monotonic, sleep
+
+import pytest
+
+from fate import sim
+from fate.sim.errors import (
+    HangError,
+    NestedUniverseError,
+    ScenarioError,
+    StuckError,
+    UnsimulatedError,
+)
+
+
+async def nothing():
+    return None
+
+
+def test_it_returns_what_main_returns():
+    async def main():
+        await asyncio.sleep(0)
+        return 42
+
+    assert sim.run(main) == 42
+    assert sim.run(partial(asyncio.sleep, 5, "late")) == "late"
+
+
+def test_it_raises_what_main_raises():
+    async def main():
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        sim.run(main)
+    result = sim.attempt(main)
+    assert isinstance(result.error, LookupError) and not result.ok
+    assert [failure.kind for failure in result.failures] == ["exception"]
+
+
+def test_a_month_of_sleep_costs_nothing():
+    async def main():
+        loop = asyncio.get_running_loop()
+        before = (time.time(), monotonic(), time.perf_counter(), loop.time(), datetime.datetime.now())
+        await asyncio.sleep(86400 * 20)
+        after = (time.time(), monotonic(), time.perf_counter(), loop.time(), datetime.datetime.now())
+        return [b - a for a, b in zip(before, after, strict=True)]
+
+    real = time.perf_counter()
+    *seconds, moments = sim.run(main)
+    assert time.perf_counter() - real < 30
+    assert seconds == pytest.approx([86400 * 20] * 4)
+    assert moments == datetime.timedelta(days=20)
+
+
+kept = [time.time]  # no name in a module's namespace
+
+
+def test_every_clock_tells_the_same_time():
+    async def main():
+        sleep(1.5)  # by a name that was imported before
+        return [
+            kept[0](),
+            time.time(),
+            time.time_ns() / 1e9,
+            time.clock_gettime(time.CLOCK_REALTIME),
+            time.mktime(time.localtime()) + time.timezone + time.time() % 1,
+            datetime.datetime.now(datetime.UTC).timestamp(),
+            datetime.datetime.now().replace(tzinfo=datetime.UTC).timestamp(),
+        ]
+
+    first, *others = sim.run(main)
+    assert others == pytest.approx([first] * 6)
+    assert time.strftime("%Y", time.gmtime(first)) == "2026"
+
+
+def test_outside_everything_is_real_again():
+    names = (time.time, time.sleep, socket.socket, socket.getaddrinfo, os.urandom, threading.Lock, datetime.datetime)
+    state = random.getstate()
+    sim.run(nothing)
+    assert names == (
+        time.time, time.sleep, socket.socket, socket.getaddrinfo, os.urandom, threading.Lock, datetime.datetime,
+    )  # fmt: skip
+    assert random.getstate() == state
+    assert abs(time.time() - datetime.datetime.now().timestamp()) < 10
+    real = socket.socket()
+    assert type(real).__module__ == "socket"
+    real.close()
+    assert os.urandom(8) != os.urandom(8)
+
+
+def test_outside_is_real_also_after_a_failure():
+    async def main():
+        import colorsys  # imported in the universe, perhaps for the first time
+
+        assert colorsys
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        sim.run(main)
+    assert sim.run(nothing) is None
+    for end in socket.socketpair():
+        assert type(end).__module__ == "socket"
+        end.close()
+
+
+def test_other_threads_of_the_process_keep_the_real_time():
+    seen = []
+    go, done = threading.Event(), threading.Event()
+
+    def watch():
+        go.wait()
+        seen.append(time.time())
+        done.set()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+
+    async def main():
+        go.set()
+        while not done.is_set():  # the other thread is in the real world: it needs real time
+            os.sched_yield()
+        return time.time()
+
+    inside = sim.run(main)
+    thread.join()
+    assert abs(seen[0] - time.time()) < 60
+    assert abs(inside - seen[0]) > 3600
+
+
+def test_chance_is_of_the_seed():
+    async def main():
+        return (
+            random.random(), random.Random().random(), uuid.uuid4(), uuid.uuid1(), os.urandom(20), secrets.token_hex(),
+            random.SystemRandom().random(),
+        )  # fmt: skip
+
+    assert sim.run(main, 1) == sim.run(main, 1)
+    first, second = sim.run(main, 1), sim.run(main, 2)
+    assert all(a != b for a, b in zip(first, second, strict=True) if not isinstance(a, uuid.UUID) or a.version == 4)
+
+
+def test_sets_of_tasks_and_futures_have_one_order():
+    async def main():
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(asyncio.sleep(n % 3), name=f"t{n}") for n in range(20)]
+        futures = {loop.create_future(): n for n in range(20)}
+        done, _ = await asyncio.wait(tasks)
+        assert [task.get_name() for task in asyncio.all_tasks()] == ["main"]
+        return [task.get_name() for task in done], [futures[future] for future in set(futures)]
+
+    rubbish = [object() for _ in range(1000)]
+    first = sim.run(main)
+    rubbish += [asyncio.sleep for _ in range(7)]
+    assert sim.run(main) == first
+
+
+def test_tasks_are_named_by_the_universe():
+    async def main():
+        return asyncio.current_task().get_name(), asyncio.create_task(asyncio.sleep(0)).get_name()
+
+    assert sim.run(main) == sim.run(main) == ("main", "Task-1")
+
+
+def test_nothing_can_ever_happen():
+    async def wait_for_ever():
+        await asyncio.Event().wait()
+
+    async def main():
+        await asyncio.gather(wait_for_ever(), asyncio.create_task(wait_for_ever(), name="the other"))
+
+    with pytest.raises(StuckError, match=r"task the other \(.*wait_for_ever\) at test_run.py:\d+, in Event.wait\(\)"):
+        sim.run(main)
+    assert sim.attempt(main).failures[0].kind == "stuck"
+
+
+def test_a_program_that_goes_on_for_ever_hangs():
+    async def main():
+        while True:
+            await asyncio.sleep(60)
+
+    with pytest.raises(HangError, match=r"(?s)did not end within 3600 s.*test_run.py"):
+        sim.Universe(limit=3600).run(main)
+
+
+def test_a_program_that_looks_again_and_again_sees_time_pass():
+    async def main():
+        end = asyncio.get_running_loop().time() + 0.05
+        while asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0)
+
+    sim.run(main)
+
+
+def test_a_program_that_never_waits_hangs_too():
+    async def main():
+        while True:
+            await asyncio.sleep(0)
+
+    with pytest.raises(HangError):
+        sim.Universe(limit=0.05).run(main)
+
+
+def test_finally_runs_when_the_universe_ends():
+    ended = []
+
+    async def other():
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            ended.append("other")
+
+    async def numbers():
+        try:
+            yield 1
+            yield 2
+        finally:
+            ended.append("generator")
+
+    async def main():
+        task = asyncio.create_task(other())
+        async for _ in numbers():
+            break
+        await asyncio.sleep(0)
+        assert not task.done()
+
+    sim.run(main)
+    assert sorted(ended) == ["generator", "other"]
+
+
+@pytest.mark.parametrize("wrong", [len, lambda: 5, 7, None, "main"])
+def test_what_is_not_an_async_function_is_refused(wrong):
+    with pytest.raises(ScenarioError, match="async function"):
+        sim.run(wrong)
+
+
+def test_a_coroutine_is_refused_with_advice():
+    with pytest.raises(ScenarioError, match=r"not run\(main\(\)\)"):
+        sim.run(nothing())
+
+
+@pytest.mark.parametrize("seed", [1.5, "7", None, True])
+def test_a_seed_that_is_not_an_integer_is_refused(seed):
+    with pytest.raises(ScenarioError, match="seed"):
+        sim.run(nothing, seed)
+
+
+def test_a_universe_inside_a_universe_is_refused():
+    async def main():
+        sim.run(nothing)
+
+    with pytest.raises(NestedUniverseError, match="inside a universe"):
+        sim.run(main)
+
+
+def test_a_universe_runs_once():
+    universe = sim.Universe()
+    universe.run(nothing)
+    with pytest.raises(ScenarioError, match="once"):
+        universe.run(nothing)
+
+
+def test_limits_and_allowances_that_make_no_sense_are_refused():
+    with pytest.raises(ScenarioError, match="limit"):
+        sim.Universe(limit=0)
+    with pytest.raises(ScenarioError, match="failure 'rain'"):
+        sim.Universe(allow=["rain"])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: subprocess.run(["true"]), r"subprocess.fork_exec"),
+        (lambda: os.system("true"), r"os.system\(\)"),
+        (lambda: os.fork(), r"os.fork\(\)"),
+        (lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW), "SOCK_RAW|not permitted"),
+        (lambda: asyncio.get_running_loop().add_reader(0, print), "real descriptor 0"),
+    ],
+)
+def test_what_is_not_simulated_is_refused_by_name_and_place(call, name):
+    async def main():
+        call()
+
+    with pytest.raises((UnsimulatedError, PermissionError), match=name) as caught:
+        sim.run(main)
+    if isinstance(caught.value, UnsimulatedError):
+        assert "test_run.py:" in str(caught.value)
+
+
+def test_children_of_asyncio_are_refused():
+    async def main():
+        await asyncio.create_subprocess_exec("true")
+
+    with pytest.raises(UnsimulatedError, match="child process"):
+        sim.run(main)
+
+
+def test_signal_handlers_are_kept_and_no_real_signal_comes():
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(15, print)
+        return loop.remove_signal_handler(15), loop.remove_signal_handler(15)
+
+    assert sim.run(main) == (True, False)
+
+
+def test_what_reached_the_exception_handler_is_told():
+    async def main():
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+        await asyncio.sleep(0.1)
+
+    result = sim.attempt(main)
+    assert [failure.kind for failure in result.failures] == ["report"]
+    assert isinstance(result.failures[0].error, ZeroDivisionError)
+    assert sim.attempt(main, allow="report").ok
+
+
+def test_tasks_left_behind_are_told():
+    async def main():
+        task = asyncio.create_task(asyncio.sleep(1000), name="forgotten")
+        await asyncio.sleep(0)
+        assert not task.done()
+
+    result = sim.attempt(main)
+    assert [failure.kind for failure in result.failures] == ["leftover"]
+    assert "forgotten" in result.failures[0].message
+
+
+def test_a_broken_promise_ends_the_run():
+    async def main():
+        account["sum"] = 90
+        await asyncio.sleep(1)
+
+    account = {"sum": 100}
+    universe = sim.Universe()
+    universe.always(lambda: account["sum"] == 100, "no money is lost")
+    result = universe.attempt(main)
+    assert [failure.kind for failure in result.failures] == ["promise"]
+    assert "no money is lost" in result.failures[0].message
