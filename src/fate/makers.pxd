@@ -1,5 +1,7 @@
-from fate._native cimport call_with
+from fate._native cimport call_with, compiled
 from fate.core.engine cimport Engine
+
+cdef bint COMPILED
 
 
 cdef class Makers(Engine):

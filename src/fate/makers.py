@@ -10,8 +10,10 @@ from asyncio import Future, SelectorEventLoop, Task
 from collections.abc import Callable
 from typing import Any
 
-from fate._native import call_with
-from fate.core.engine import COMPILED, Engine, Poll
+from fate._native import call_with, compiled
+from fate.core.engine import Engine, Poll
+
+COMPILED = compiled()
 
 
 class Makers(Engine):
