@@ -147,20 +147,19 @@ def test_what_is_excused(error, kinds, is_excused):
 
 
 def test_an_error_that_was_raised_from_a_faults_error_is_excused():
-    try:
-        raise RuntimeError("the store is away") from ConnectionResetError()
-    except RuntimeError as error:
-        assert excused(error, frozenset({"reset"})) and not excused(error, frozenset({"order"}))
+    error = RuntimeError("the store is away")
+    error.__cause__ = ConnectionResetError()
+    assert excused(error, frozenset({"reset"})) and not excused(error, frozenset({"order"}))
 
 
-def test_a_run_of_a_thousand_decisions_shrinks_in_seconds():
+def test_a_run_of_a_thousand_faults_shrinks_in_seconds():
     async def main() -> None:
         left, right = await _pair()
-        for number in range(1000):
+        for number in range(2100):
             left[1].write(b"x" * 10)
             before = asyncio.get_running_loop().time()
             await right[0].readexactly(10)
-            assert number != 617 or asyncio.get_running_loop().time() - before < 0.001, "late"
+            assert number != 2050 or asyncio.get_running_loop().time() - before < 0.001, "late"
         for _, writer in (left, right):
             writer.close()
 
@@ -173,7 +172,7 @@ def test_a_run_of_a_thousand_decisions_shrinks_in_seconds():
 
     rules = Rules.make({"latency": 0.5, "order": 0.5})
     found = Search(Held("main", main), rules, range(100), singles=False).find()
-    assert found is not None and len(found.faults()) > 400
+    assert found is not None and len(found.faults()) > 1000
     began = time.perf_counter()
     least = shrink(Held("main", main), rules, found)
     assert time.perf_counter() - began < 10
@@ -237,7 +236,7 @@ def test_the_first_event_that_differs():
 
 @pytest.mark.parametrize("id", ["12345678", "../../etc", "", "zzz"])
 def test_an_unknown_id_is_refused(tmp_path, id):
-    with pytest.raises(ReplayError, match="there is no kept failure .* there are: none"):
+    with pytest.raises(ReplayError, match=r"there is no kept failure .* there are: none"):
         Store(tmp_path).get(id)
 
 

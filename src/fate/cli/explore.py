@@ -6,6 +6,7 @@ What is searched and how lives in `fate.sim.explore`; here are the options, the 
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -124,6 +125,10 @@ def _check(program: Program, rules: Rules, seed: int) -> int:
     number, one, other = difference
     click.echo(f"{program.name}: seed {seed} was not the same in both runs; they part at event {number + 1}:")
     click.echo(f"  first:  {one}\n  second: {other}")
+    for which, events in (("first", first), ("second", second)):
+        before = next((event for event in reversed(events[:number]) if ".py:" in event), None)
+        if before is not None:
+            click.echo(f"Before that, in the {which} run: {before}")
     return 1
 
 
@@ -150,7 +155,7 @@ class _Bar:
         self.began = time.perf_counter()
         self.runs = 0
         self.bar: Any = click.progressbar(
-            length=max(1, expected), label="exploring", file=click.get_text_stream("stderr"), item_show_func=self._pace
+            length=max(1, expected), label="exploring", file=sys.stderr, item_show_func=self._pace
         )
 
     def _pace(self, _item: object) -> str:
