@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
-from .conftest import EXAMPLES, Start
+from .conftest import DOCS, EXAMPLES, Start
 
 RACES = {
     "lost_update": ("two clients added 1 each, and the number is 1", "ms late"),
@@ -35,3 +36,17 @@ def test_the_race_is_found_shrunk_and_replayed(start: Start, name: str, faults: 
 def test_nothing_is_found_in_the_fixed_program(start: Start, name: str) -> None:
     done = start("-m", "fate", "explore", f"{EXAMPLES / 'universe' / name}.py::fixed", "--seeds", "300").end()
     assert done.code == 0 and ": no failure (" in done.out
+
+
+def test_the_tutorial_finds_its_race_and_mends_it(start: Start, tmp_path: Path) -> None:
+    page = (DOCS / "tutorial" / "universe.md").read_text()
+    says = re.findall(r"^```sh\nfate (.*?)\n```\n\n```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    mended = re.search(r"^```py\n(if line.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert mended is not None and len(says) == 2
+    source = (DOCS / "tutorial" / "tickets.py").read_text()
+    condition = mended[1].splitlines()[0]
+    for code, (line, prints) in zip((1, 0), says, strict=True):
+        (tmp_path / "tickets.py").write_text(source if code else source.replace('if line == b"book\\n":', condition))
+        done = start("-m", "fate", *line.split()).end()
+        assert done.code == code
+        assert re.fullmatch(".*".join(re.escape(part) for part in prints.split("...")), done.out, re.DOTALL), done.out
