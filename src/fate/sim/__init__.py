@@ -8,8 +8,8 @@ virtual time and readiness; `stream`, `datagram`, `sockets` and `names` are what
 `network` and `links` what is between machines; `hosts` and `loop` are the machines; `clocks`, `threads` and `patches`
 put all that under an unchanged program; `faults` says what may go wrong.
 
-Above that, many runs: `programs` and `trial` are one try of a program, `explore` searches, `shrink` finds what a failure
-needs, `keep` files it, and `report` tells it. `fate explore`, `fate replay` and the pytest plugin are made of these.
+Above that, many runs: `programs` and `trial` are one try of a program, `explore` searches, `shrink` finds what a run
+needs to fail, `keep` files it, and `report` tells it. The command line and the pytest plugin are made of these.
 
 **For what stands on a single run** (search, shrinking, reports, replay):
 

@@ -13,7 +13,7 @@ import io
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 
@@ -75,11 +75,14 @@ class Search:
             return benign
         alone = list(single_faults(benign.decisions)) if self.singles and self.rules.kinds else []
         self.total = self.runs + len(alone) + len(self.seeds)
-        seeds = (Trial(seed, drawn=True, origin="seed") for seed in self.seeds)
-        for outcome in self._outcomes(iter([*alone, *seeds])):
+        for outcome in self._outcomes(chain(alone, self.random())):
             if outcome.trouble is not None:
                 return outcome
         return None
+
+    def random(self) -> Iterator[Trial]:
+        """The random trials, one a seed."""
+        return (Trial(seed, drawn=True, origin="seed") for seed in self.seeds)
 
     def _benign(self) -> Outcome:
         trial = Trial()
