@@ -83,6 +83,9 @@ def test_a_failing_test_prints_its_report_and_is_replayed(suite: Suite, tmp_path
     again = suite(None, "test_it.py::test_luck", "--fate-replay", kept.stem)
     assert again.code == 1 and again.has(r"caused by #", "bad luck")
     assert "has changed" not in again.out
+    words = [sys.executable, "-m", "fate", "replay", kept.stem]
+    by_fate = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert by_fate.returncode == 1 and "caused by #" in by_fate.stdout and "1 failed" in by_fate.stdout
     suite(UNLUCKY.replace("print", "await asyncio.sleep(1); print"), "--collect-only")
     changed = suite(None, "--fate-replay", kept.stem)
     assert changed.has("the program has changed since", r"The first event that differs is number \d+")
