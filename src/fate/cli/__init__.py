@@ -20,6 +20,8 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "run": "fate.cli.run",
+    "explore": "fate.cli.explore",
+    "replay": "fate.cli.replay",
     "doctor": "fate.cli.doctor",
     "bench": "fate.cli.bench",
 }

@@ -58,6 +58,8 @@ def group() -> None:
 
     \b
       fate run server.py       runs a program with Fate under its asyncio
+      fate explore bank.py::main   finds a run of a program that fails
+      fate replay 1a2b3c4d     shows such a run again
       fate doctor              tells whether Fate is well on this machine
       fate bench               measures Fate beside asyncio and other loops
 

@@ -8,7 +8,10 @@ virtual time and readiness; `stream`, `datagram`, `sockets` and `names` are what
 `network` and `links` what is between machines; `hosts` and `loop` are the machines; `clocks`, `threads` and `patches`
 put all that under an unchanged program; `faults` says what may go wrong.
 
-**For what stands on this** (search, shrinking, reports, replay):
+Above that, many runs: `programs` and `trial` are one try of a program, `explore` searches, `shrink` finds what a run
+needs to fail, `keep` files it, and `report` tells it. The command line and the pytest plugin are made of these.
+
+**For what stands on a single run** (search, shrinking, reports, replay):
 
 - `attempt(main, seed, faults, overrides=, drawn=, history=, allow=)` runs one universe and never raises what the
   program raises. Faults are anything that `Faults.make` takes; `Faults.swarm(seed)` is a draw of them for one run.

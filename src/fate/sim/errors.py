@@ -4,11 +4,13 @@
     └── UniverseError                          a universe was used wrongly, or found something
         ├── NestedUniverseError (RuntimeError) a universe was started inside a universe
         ├── ScenarioError (TypeError)          what shall run is not an async function, or a seed not an integer
+        ├── ReplayError (LookupError)          there is no kept failure of that number, or it cannot be read
         ├── HostError (ValueError)             a host has that name already, or there is none of that name
         ├── UnsimulatedError (RuntimeError)    a call that universes do not simulate
         ├── StuckError (RuntimeError)          nothing can ever happen any more
         ├── HangError (RuntimeError)           virtual time or the number of turns ran out
         ├── BlockedThreadError (RuntimeError)  a thread never gives the others their turn
+        ├── FailedRunError (AssertionError)    a test's universe failed without an exception: something was left behind
         └── BrokenPromiseError (AssertionError) what `universe.always` was promised is no longer true
 
 What the simulated network says to a program are the operating system's own errors, not these.
@@ -39,6 +41,10 @@ class ScenarioError(UniverseError, TypeError):
     """What shall run is not an async function, or a seed, a fault or a limit is of the wrong kind."""
 
 
+class ReplayError(UniverseError, LookupError):
+    """There is no kept failure of that number, or what is kept cannot be read."""
+
+
 class HostError(UniverseError, ValueError):
     """A host has that name already, or there is no host of that name, or it is down."""
 
@@ -60,6 +66,10 @@ class HangError(UniverseError, RuntimeError):
 
 class BlockedThreadError(UniverseError, RuntimeError):
     """A thread does not give the others their turn: it computes for ever, or waits for the real world."""
+
+
+class FailedRunError(UniverseError, AssertionError):
+    """A test's universe failed without an exception of the test's: something was left behind, or reported."""
 
 
 class BrokenPromiseError(UniverseError, AssertionError):

@@ -61,7 +61,8 @@ class Host:
         self.loop = UniverseFate(self, self.poll)
         self.watcher = None
         faults = self.universe.faults
-        if self.universe.promises or (faults is not None and "cancel" in faults.kinds):
+        cancels = faults is not None and "cancel" in faults.kinds
+        if self.universe.promises or cancels or self.world.kernel.history is not None:
             self.watch()
 
         if self.main is not None:
@@ -223,6 +224,12 @@ class Host:
     def connections(self) -> list[Any]:
         """The transports that nobody has closed."""
         return [transport for transport in self.loop._transports.values() if not transport.is_closing()]
+
+    def disarm(self) -> None:
+        """The program has ended: no task is cancelled as a fault any more."""
+        self.on_task = None
+        if self.watcher is not None:
+            self.watcher.disarm()
 
     def settle(self) -> None:
         """Let what is on its way arrive: the other end of what the program has just closed."""

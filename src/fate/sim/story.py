@@ -36,6 +36,18 @@ def place_of(task: Any) -> str:
     return f"{Path(own[-1][0].co_filename).name}:{own[-1][1]}"
 
 
+def stack_of(task: Any) -> str:
+    """The program's own lines that a task stands in, outermost first: "bank.py:20 > bank.py:41"; "" at its start."""
+    own = [place for place in places(task.get_coro()) if not of_the_library(place[0].co_filename)]
+    return " > ".join(f"{Path(code.co_filename).name}:{line}" for code, line in own)
+
+
+def coroutine_name(task: Any) -> str:
+    """The name of a task's coroutine function, without where it was defined."""
+    name: str = getattr(task.get_coro(), "__qualname__", "task")
+    return name.rpartition("<locals>.")[2]
+
+
 def describe_task(task: Any) -> str:
     """One line: the task, where it is, and what it waits for."""
     coroutine = task.get_coro()

@@ -261,7 +261,6 @@ class Universe(Generic[T]):
                 world.current = None
                 patched.take_away()
         result.decisions = self.decisions.decisions()
-        result.events = self.kernel.history or []
         result.failures = [failure for failure in self.failures if failure.kind not in self.allow]
         return result
 
@@ -275,6 +274,8 @@ class Universe(Generic[T]):
             result.error = error
             self._failed(error)
         result.seconds = self.kernel.now / 1e9
+        for host in self.hosts.values():
+            host.disarm()
         if result.error is None:
             self.main.settle()
         for host in self.hosts.values():
@@ -289,6 +290,7 @@ class Universe(Generic[T]):
                 cause = report.get("exception")
                 told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
                 self.note("report", f"{report.get('message')}{told}", cause, host.name)
+        result.events, self.kernel.history = self.kernel.history or [], None
         result.reports = [report for host in self.hosts.values() for report in host.loop.reports]
 
     def note(self, kind: str, message: str, error: BaseException | None = None, host: str = "main") -> None:

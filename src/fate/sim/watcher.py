@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fate.core.handle import Handle
-from fate.sim.errors import BrokenPromiseError
+from fate.sim.errors import BrokenPromiseError, of_the_library
 from fate.sim.faults import HAND_OFF, PENDING, Faults
-from fate.sim.story import place_of
+from fate.sim.story import coroutine_name, place_of, stack_of
 
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
@@ -31,6 +31,7 @@ class Watcher:
         self.host = host
         self.promises = promises
         self.faults = faults if faults is not None and "cancel" in faults.kinds else None
+        self.history = host.world.kernel.history
         self._labels: dict[Any, str] = {}
         self._names: dict[str, int] = {}
         self._doomed: dict[Any, Any] = {}  # tasks to be cancelled when they are about to go on
@@ -39,7 +40,11 @@ class Watcher:
         """A task was made: it may be one to cancel."""
         if self.faults is None or task.get_name() == "main":
             return
-        name = getattr(task.get_coro(), "__qualname__", "task").rpartition("<locals>.")[2]
+        coroutine = task.get_coro()
+        name = getattr(coroutine, "__qualname__", "task").rpartition("<locals>.")[2]
+        code = getattr(coroutine, "cr_code", None)
+        if code is not None and code.co_name.startswith("_") and of_the_library(code.co_filename):
+            return  # asyncio's own, which no program can reach
         if self.faults.tasks is not None and name not in self.faults.tasks and task.get_name() not in self.faults.tasks:
             return
         count = self._names[name] = self._names.get(name, 0) + 1
@@ -50,8 +55,16 @@ class Watcher:
         self._labels.pop(task, None)
         self._doomed.pop(task, None)
 
+    def disarm(self) -> None:
+        """The program has ended: cancel nothing any more."""
+        self.faults = self.history = None
+        self._labels.clear()
+        self._doomed.clear()
+
     def before(self, handle: Handle) -> None:
-        """Cancel at the hand-off what was chosen for it."""
+        """Note in the history what runs, and cancel at the hand-off what was chosen for it."""
+        if self.history is not None:
+            self.history.append(self._event(handle))
         if self._doomed:
             task = getattr(handle._callback, "__self__", None)
             if isinstance(task, asyncio.Task) and self._doomed.pop(task, None) is not None:
@@ -66,6 +79,15 @@ class Watcher:
             task = getattr(handle._callback, "__self__", None)
             if isinstance(task, asyncio.Task) and task in self._labels and not task.done():
                 self._decide(task)
+
+    def _event(self, handle: Handle) -> tuple[Any, ...]:
+        task = getattr(handle._callback, "__self__", None)
+        now, name = self.host.world.kernel.now, self.host.name
+        if isinstance(task, asyncio.Task):
+            return now, "run", name, task.get_name(), coroutine_name(task), stack_of(task), handle.id, handle.cause
+        function = getattr(handle._callback, "func", handle._callback)
+        what = getattr(function, "__qualname__", None) or type(function).__name__
+        return now, "run", name, "", what, "", handle.id, handle.cause
 
     def _decide(self, task: Any) -> None:
         assert self.faults is not None

@@ -1,0 +1,184 @@
+"""Search: run a program with no fault, with each single fault, and with many; find one run that fails.
+
+In this order: failures that were kept from before; one run without faults, which tells where faults could be; every
+one of those, once each; then seeds, each with a random mixture of faults (swarm). Any `concurrent.futures.Executor`
+carries the runs. Outcomes are looked at in the order of the trials, whatever order they come in: what is found does
+not depend on how many workers there are. How few faults are needed is `shrink`'s question; telling it, `report`'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from itertools import chain, islice
+
+import msgspec
+
+from fate.sim.decisions import Decision
+from fate.sim.errors import ScenarioError
+from fate.sim.faults import HAND_OFF, PENDING
+from fate.sim.keep import Kept, lines_of, number_of
+from fate.sim.programs import Runnable
+from fate.sim.shrink import Shrinker
+from fate.sim.trial import Outcome, Rules, Trial, attempt, run, run_all
+
+BATCH = 8  # trials that travel together to a worker
+AHEAD = 3  # batches that wait for each worker
+
+
+class Search:
+    """One search for a run that fails.
+
+    program: what is run. rules: what holds for every run. seeds: those of the random runs.
+    kept: trials to begin with. singles: try each single fault. executor: carries the runs; None: this process does.
+    workers: how many runs the executor has at once.
+    on_progress: called with the number of runs so far, and how many there will be (None: not known yet).
+    Raises ScenarioError for a seed that is not an integer.
+    """
+
+    def __init__(
+        self,
+        program: Runnable,
+        rules: Rules,
+        seeds: Iterable[int] = range(1000),
+        *,
+        kept: Iterable[Trial] = (),
+        singles: bool = True,
+        executor: Executor | None = None,
+        workers: int = 1,
+        on_progress: Callable[[int, int | None], object] | None = None,
+    ) -> None:
+        self.program = program
+        self.rules = rules
+        self.seeds = list(seeds)
+        for seed in self.seeds:
+            if not isinstance(seed, int) or isinstance(seed, bool):
+                raise ScenarioError(f"a seed is an integer, not {seed!r}")
+        self.kept = list(kept)
+        self.singles = singles
+        self.executor = executor
+        self.workers = max(1, workers)
+        self.on_progress = on_progress
+        self.runs = 0
+        self.total: int | None = None
+
+    def find(self) -> Outcome | None:
+        """Run until one fails; return what came of it, None if none did."""
+        for outcome in self._outcomes(iter(self.kept)):
+            if outcome.trouble is not None:
+                return outcome
+        benign = self._benign()
+        if benign.trouble is not None:
+            return benign
+        alone = list(single_faults(benign.decisions)) if self.singles and self.rules.kinds else []
+        self.total = self.runs + len(alone) + len(self.seeds)
+        for outcome in self._outcomes(chain(alone, self.random())):
+            if outcome.trouble is not None:
+                return outcome
+        return None
+
+    def random(self) -> Iterator[Trial]:
+        """The random trials, one a seed."""
+        return (Trial(seed, drawn=True, origin="seed") for seed in self.seeds)
+
+    def _benign(self) -> Outcome:
+        trial = Trial()
+        if self.executor is None:
+            outcome = run(self.program, self.rules, trial, True)
+        else:
+            outcome = self.executor.submit(run, self.program, self.rules, trial, True).result()
+        self._count()
+        return outcome
+
+    def _outcomes(self, trials: Iterator[Trial]) -> Iterator[Outcome]:
+        if self.executor is None:
+            for trial in trials:
+                outcome = run(self.program, self.rules, trial)
+                self._count()
+                yield outcome
+            return
+        waiting: deque[Future[list[Outcome]]] = deque()
+        try:
+            while True:
+                while len(waiting) < self.workers * AHEAD and (batch := list(islice(trials, BATCH))):
+                    waiting.append(self.executor.submit(run_all, self.program, self.rules, batch))
+                if not waiting:
+                    return
+                for outcome in waiting.popleft().result():
+                    self._count()
+                    yield outcome
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _count(self) -> None:
+        self.runs += 1
+        if self.on_progress is not None:
+            self.on_progress(self.runs, self.total)
+
+
+def single_faults(decisions: Iterable[Decision]) -> Iterator[Trial]:
+    """A trial for each single fault that could have happened where these benign decisions were taken."""
+    for decision in decisions:
+        for value in _values(decision):
+            yield Trial(forced=((decision.label, decision.n, value),), origin="one fault")
+
+
+def _values(decision: Decision) -> list[int]:
+    """The values of a decision to try alone: from the mildest to the worst, not all of them."""
+    kind, last = decision.label.partition(" ")[0], decision.bound - 1
+    if last < 1:
+        return []
+    if kind == "cancel":
+        return [PENDING, HAND_OFF]
+    if kind in ("latency", "job"):
+        return sorted({max(1, last // 10), last})
+    if kind == "split":
+        return sorted({1, last})
+    if kind == "partition":  # 1 s one way, both ways, and the longest both ways
+        return sorted({min(value, last) for value in (3, 4, last)})
+    if kind in ("order", "dns", "clock", "crash"):
+        return sorted({1, min(2, last), last})
+    return [1]
+
+
+def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
+    """The same failure with the fewest and mildest faults; None if the run does not fail a second time."""
+    trouble = found.trouble
+    assert trouble is not None
+    seen: dict[frozenset[tuple[tuple[str, int], int]], Outcome] = {}
+
+    def fails(faults: Mapping[tuple[str, int], int]) -> bool:
+        forced = tuple((label, n, value) for (label, n), value in faults.items())
+        outcome = run(program, rules, Trial(found.trial.seed, forced, origin="shrinking"))
+        seen[frozenset(faults.items())] = outcome
+        return trouble.like(outcome.trouble)
+
+    faults = {decision.key: decision.value for decision in found.faults()}
+    if not fails(faults):
+        return None
+    least = Shrinker(fails).shrink(faults)
+    return seen[frozenset(least.items())]
+
+
+def histories(program: Runnable, rules: Rules, trial: Trial, count: int) -> list[tuple[str, ...]]:
+    """What happens in a trial, a line an event, as often as is asked for."""
+    found = []
+    for _ in range(count):
+        with contextlib.redirect_stdout(io.StringIO()):
+            found.append(lines_of(attempt(program, rules, trial, history=True)[0].events))
+    return found
+
+
+def keep(program: Runnable, rules: Rules, found: Outcome, runner: str) -> Kept | None:
+    """A failure that was found, shrunk and ready to be kept; None if it does not come a second time."""
+    least = shrink(program, rules, found)
+    if least is None or least.trouble is None:
+        return None
+    [events] = histories(program, rules, least.trial, 1)
+    id = number_of(program.name, least.trial)
+    trial = msgspec.structs.replace(least.trial, origin="kept")
+    return Kept(id, program.name, runner, rules, trial, least.trouble, least.decisions, events)

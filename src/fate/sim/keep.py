@@ -1,0 +1,91 @@
+"""Failures that are kept, each in a file of its own, `.fate/<id>.json`, to be tried first next time and replayed.
+
+A kept failure has all that a run needs: the program's name, the rules, the seed and the faults; and what happened in
+it, event by event, so that a program that changed since can be told from one that did not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fate.sim.decisions import Decision
+from fate.sim.errors import ReplayError
+from fate.sim.trial import Rules, Trial, Trouble
+
+FOLDER = ".fate"
+MOST_EVENTS = 20_000  # so many are kept of a long run: a megabyte or two
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One failure.
+
+    program: its name. runner: "fate" or "pytest". rules, trial: what to run. trouble: how it failed.
+    faults: those that are needed. events: what happened, a line each, up to MOST_EVENTS.
+    """
+
+    id: str
+    program: str
+    runner: str
+    rules: Rules
+    trial: Trial
+    trouble: Trouble
+    faults: tuple[Decision, ...]
+    events: tuple[str, ...] = ()
+    version: int = 1
+
+
+def number_of(program: str, trial: Trial) -> str:
+    """The id of a failure: eight hexadecimal digits that follow from what is run."""
+    text = repr((program, trial.seed, trial.forced, trial.drawn))
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=4).hexdigest()
+
+
+def lines_of(events: Iterable[tuple[Any, ...]]) -> tuple[str, ...]:
+    """Events as they are kept and compared."""
+    return tuple(" ".join(map(str, event)) for event, _ in zip(events, range(MOST_EVENTS), strict=False))
+
+
+class Store:
+    """The kept failures of one directory.
+
+    home: the directory in which `.fate` is.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home / FOLDER
+
+    def put(self, kept: Kept) -> Path:
+        """Write one; return where."""
+        self.folder.mkdir(exist_ok=True)
+        path = self.folder / f"{kept.id}.json"
+        path.write_bytes(msgspec.json.encode(kept))
+        return path
+
+    def get(self, id: str) -> Kept:
+        """Read one. Raises ReplayError if there is none of that id, or it cannot be read."""
+        path = self.folder / f"{id}.json"
+        if not re.fullmatch("[0-9a-f]{8}", id) or not path.is_file():
+            there = ", ".join(sorted(path.stem for path in self.folder.glob("*.json"))) or "none"
+            raise ReplayError(f"there is no kept failure {id!r} in {self.folder}; there are: {there}")
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Kept)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ReplayError(f"{path} cannot be read: {error}; remove it and explore again") from error
+
+    def of(self, program: str) -> list[Kept]:
+        """All of one program, latest first; what cannot be read is left out."""
+        found = []
+        for path in sorted(self.folder.glob("*.json"), key=lambda path: (-path.stat().st_mtime, path.stem)):
+            try:
+                kept = self.get(path.stem)
+            except ReplayError:
+                continue
+            if kept.program == program:
+                found.append(kept)
+        return found

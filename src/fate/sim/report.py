@@ -1,0 +1,111 @@
+"""A failure in words: at most 15 lines that say what failed, where, what it takes, and how to see it again.
+
+Also a history in words, an event a line, and the first event in which two histories differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fate.sim.decisions import Decision
+from fate.sim.faults import describe
+from fate.sim.keep import Kept
+from fate.sim.trial import Outcome
+
+MOST_LINES = 15
+MOST_FAULTS = 6
+WIDTH = 160
+
+
+def report(kept: Kept, runs: int, replay: str, out_of: int | None = None) -> str:
+    """What a person reads of a failure that was found and shrunk.
+
+    runs: how many it took to find it. replay: the line that replays it. out_of: how many faults there were before
+    shrinking; None: not known.
+    """
+    trouble = kept.trouble
+    first, *more = trouble.message.splitlines() or [""]
+    lines = [f"{kept.program} failed: {_short(first)}"]
+    lines += [f"  {_short(line.strip())}" for line in more[:3]]
+    where = f"at {trouble.where}, " if trouble.where else ""
+    host = "" if trouble.host == "main" else f"on host {trouble.host}, "
+    lines.append(f"  {where}{host}{trouble.when / 1e9:.9g} s after the beginning ({KINDS[trouble.kind]})")
+    lines += faults_in_words(kept.faults, out_of)
+    which = "with no fault" if not kept.faults else f"with seed {kept.trial.seed}"
+    lines.append(f"Found in {'1 run' if runs == 1 else f'{runs} runs'}, fails every time {which}.")
+    lines.append(f"Replay it: {replay}")
+    return "\n".join(lines[:MOST_LINES])
+
+
+KINDS = {
+    "exception": "an exception that nobody caught",
+    "promise": "a promise was broken",
+    "stuck": "nothing can ever happen any more",
+    "hang": "it does not end",
+    "report": "an exception reached the loop's handler",
+    "leftover": "something was left behind",
+}
+
+
+def faults_in_words(faults: Sequence[Decision], out_of: int | None = None) -> list[str]:
+    """The faults that a failure needs, a line each."""
+    if not faults:
+        return ["It needs no fault."]
+    of = f" of {out_of}" if out_of is not None and out_of > len(faults) else ""
+    lines = [f"It needs {'this fault' if len(faults) == 1 else f'these {len(faults)} faults'}{of}:"]
+    lines += [f"  - {_short(describe(decision))}" for decision in faults[:MOST_FAULTS]]
+    if len(faults) > MOST_FAULTS:
+        lines.append(f"  - and {len(faults) - MOST_FAULTS} more; the replay shows all")
+    return lines
+
+
+def unsteady(program: str, found: Outcome) -> str:
+    """What a person reads of a failure that did not come a second time."""
+    assert found.trouble is not None
+    return (
+        f"{program} failed once, and not again in the same universe: {_short(found.trouble.message.splitlines()[0])}\n"
+        "Something in it is not of the universe: a global that survives a run, a file, an order of plain objects.\n"
+        f"It was seed {found.trial.seed} ({found.trial.origin}); --check-determinism shows where runs part."
+    )
+
+
+def history(events: Sequence[tuple[Any, ...]], faults: Sequence[Decision] = ()) -> Iterator[str]:
+    """A whole run, an event a line: virtual time, host, task, event, and the number of the callback that caused it."""
+    left = list(faults)
+    yield f"{'seconds':>14}  {'host':10} {'task':18} event"
+    for event in events:
+        while left and left[0].when < event[0]:
+            fault = left.pop(0)
+            yield f"{fault.when / 1e9:14.9f}  {'':10} {'FAULT':18} {describe(fault)}"
+        yield event_in_words(event)
+    for fault in left:
+        yield f"{fault.when / 1e9:14.9f}  {'':10} {'FAULT':18} {describe(fault)}"
+
+
+def event_in_words(event: tuple[Any, ...]) -> str:
+    """One event as a line."""
+    when, what, *rest = event
+    if what == "run":
+        host, task, function, stack, number, cause = rest
+        where = f" at {stack.rpartition(' > ')[2]}" if stack else ""
+        because = f"caused by #{cause}" if cause else "caused by the world outside"
+        return f"{when / 1e9:14.9f}  {host:10} {task:18} #{number} {function}{where}, {because}"
+    if what == "data":
+        return f"{when / 1e9:14.9f}  {'':10} {'':18} {rest[1]} bytes came, {rest[0]}"
+    return f"{when / 1e9:14.9f}  {'':10} {'':18} {what} {' '.join(map(str, rest))}"
+
+
+def first_difference(before: Sequence[str], after: Sequence[str]) -> tuple[int, str, str] | None:
+    """Where two histories part: the number of the event from 0, and it in each; None if they are the same."""
+    for number, (one, other) in enumerate(zip(before, after, strict=False)):
+        if one != other:
+            return number, one, other
+    if len(before) == len(after):
+        return None
+    number = min(len(before), len(after))
+    return number, *(events[number] if number < len(events) else "the end" for events in (before, after))  # type: ignore[return-value]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

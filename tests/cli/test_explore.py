@@ -1,0 +1,152 @@
+"""`fate explore` and `fate replay`: what is found, told, kept and shown again, and with which exit code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import FATE, Workshop
+
+BANK = """
+    import asyncio, os
+
+    async def serve(reader, writer):
+        try:
+            while await reader.readline():
+                writer.write(b"paid\\n")
+        finally:
+            writer.close()
+
+    async def pay():
+        print("noise")
+        async with await asyncio.start_server(serve, "127.0.0.1", 7):
+            reader, writer = await asyncio.open_connection("127.0.0.1", 7)
+            before = asyncio.get_running_loop().time()
+            try:
+                writer.write(b"pay\\n")
+                await reader.readline()
+            finally:
+                writer.close()
+            assert asyncio.get_running_loop().time() - before < 0.02, "too late"
+
+    async def good():
+        await asyncio.sleep(10)
+
+    async def needs_environment():
+        assert os.environ["NEEDED"] == "yes"
+
+    runs = 0
+
+    async def drifting():
+        global runs
+        runs += 1
+        await asyncio.sleep(runs)
+"""
+
+
+@pytest.fixture
+def bank(workshop: Workshop) -> Path:
+    """A file with programs."""
+    return workshop.write("bank.py", BANK)
+
+
+def kept(workshop: Workshop) -> str:
+    [path] = (workshop.home / ".fate").glob("*.json")
+    return path.stem
+
+
+def test_a_failure_is_found_told_and_kept(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::pay")
+    assert done.code == 1
+    lines = done.out.splitlines()
+    assert lines[0] == "bank.py::pay failed: AssertionError: too late"
+    assert re.match(r"  at bank.py:\d+ in pay, [\d.]+ s after the beginning", lines[1])
+    assert "It needs this fault:" in lines
+    assert lines[-1] == f"Replay it: fate replay {kept(workshop)}"
+    assert len(lines) <= 15 and "noise" not in done.out
+    assert re.search(r"\d+ runs in [\d.]+ s, [\d,]+ a second", done.err)
+
+
+def test_what_is_found_does_not_depend_on_the_number_of_processes(workshop: Workshop, bank: Path) -> None:
+    alone = workshop.fate("explore", "bank.py::pay")
+    (workshop.home / ".fate" / f"{kept(workshop)}.json").unlink()
+    assert workshop.fate("explore", "bank.py::pay", "-j", "2").out == alone.out
+
+
+def test_what_was_found_is_tried_first(workshop: Workshop, bank: Path) -> None:
+    first = workshop.fate("explore", "bank.py::pay")
+    again = workshop.fate("explore", "bank.py::pay")
+    assert again.code == 1 and "Found in 1 run," in again.out
+    assert again.out.splitlines()[-1] == first.out.splitlines()[-1]
+
+
+def test_a_good_program_ends_with_0(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::good", "--seeds", "20")
+    assert done.code == 0 and done.out.startswith("bank.py::good: no failure (2")
+    assert not (workshop.home / ".fate").exists()
+
+
+def test_a_replay_shows_everything_and_says_so_when_the_program_changed(workshop: Workshop, bank: Path) -> None:
+    workshop.fate("explore", "bank.py::pay", "--faults", "latency")
+    id = kept(workshop)
+    done = workshop.fate("replay", id)
+    assert done.code == 1
+    assert re.search(r"0\.\d+ +main +Task-\d+ +#\d+ serve at bank.py:\d+, caused by #\d+", done.out)
+    assert re.search(r"FAULT +the \d\w\w message from main to main came [\d.]+ ms late", done.out)
+    assert "bank.py::pay fails: AssertionError: too late" in done.out and "noise" in done.out
+    assert "has changed" not in done.out
+    workshop.write("bank.py", BANK.replace("< 0.02", "< 20").replace('print("noise")', "await asyncio.sleep(1)"))
+    changed = workshop.fate("replay", id)
+    assert changed.code == 0 and "bank.py::pay does not fail any more." in changed.out
+    assert re.search(
+        r"has changed since; the first event that differs is number \d+:\n  then: .*\n  now:  ", changed.out
+    )
+
+
+def test_the_debugger_stops_where_it_fails(workshop: Workshop, bank: Path) -> None:
+    workshop.fate("explore", "bank.py::pay")
+    done = workshop.execute([*FATE, "replay", kept(workshop), "--pdb"], stdin="print('before is', before >= 0)\nquit\n")
+    assert "before is True" in done.out and done.code == 1
+
+
+def test_two_runs_of_a_seed_are_compared(workshop: Workshop, bank: Path) -> None:
+    same = workshop.fate("explore", "bank.py::pay", "--check-determinism")
+    assert same.code == 0 and "seed 0 was the same in both runs" in same.out
+    other = workshop.fate("explore", "bank.py::drifting", "--check-determinism")
+    assert other.code == 1
+    assert re.search(
+        r"they part at event \d+:\n  first:  1\d+ run .*\n  second: 2\d+ run .*"
+        r"\nBefore that, in the first run: 0 run main main drifting ",
+        other.out,
+    )
+
+
+def test_a_program_gets_the_variables_that_it_needs_and_no_others(workshop: Workshop, bank: Path) -> None:
+    workshop.env["NEEDED"] = "yes"
+    assert workshop.fate("explore", "bank.py::needs_environment", "--seeds", "1").code == 1
+    done = workshop.fate("explore", "bank.py::needs_environment", "--seeds", "1", "--env", "NEEDED")
+    assert done.code == 0
+
+
+REFUSED = {
+    "no function": (["explore", "bank.py"], "FILE::function"),
+    "no file": (["explore", "nowhere.py::main"], "there is no file nowhere.py"),
+    "no such function": (["explore", "bank.py::main"], "there is no function 'main' in bank.py"),
+    "not async": (["explore", "bank.py::runs"], "an async function without arguments"),
+    "no such fault": (["explore", "bank.py::pay", "--faults", "rain"], "there is no fault 'rain'"),
+    "no such failure": (["explore", "bank.py::pay", "--allow", "rain"], "there is no failure 'rain'"),
+    "no time": (["explore", "bank.py::pay", "--limit", "0"], "above 0"),
+    "a seed in words": (["explore", "bank.py::pay", "--seed", "one"], "'one' is not a valid integer"),
+    "no jobs": (["explore", "bank.py::pay", "-j", "0"], "0 is not in the range"),
+    "an unknown id": (["replay", "12345678"], "there is no kept failure '12345678'"),
+    "a path for an id": (["replay", "../bank"], "there is no kept failure '../bank'"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_makes_no_sense_is_refused_with_a_reason(workshop: Workshop, bank: Path, kind: str) -> None:
+    words, reason = REFUSED[kind]
+    done = workshop.fate(*words)
+    assert done.code == 2 and reason in done.err and "Traceback" not in done.err
