@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 from benchmarks.bench import Bench, nothing
 from benchmarks.load import build
 from benchmarks.registry import Group, Measured, Times, Unavailable, row
+from benchmarks.rows.web import load_command, own_cpu, requests_of
 
 BATCH = 1000
 BODY = b"twisted " * 128
@@ -123,14 +125,14 @@ def twisted_echo(bench: Bench) -> Measured:
 
 
 @row(
-    "twisted.web: a page of 1 KiB, 100 connections",
+    "twisted.web: a page of 1 KiB, 64 connections",
     "µs",
     Group.REACTOR,
     Times(1.0, "twisted-epoll"),
     baseline="twisted-epoll",
 )
 def twisted_web(bench: Bench) -> Measured:
-    """CPU µs a request of a web server whose connections stay open; it logs nothing."""
+    """CPU µs a request under wrk, as in the rows of `web`; connections stay open, and the server logs nothing."""
     reactor = install(bench)
     from twisted.web.resource import Resource
     from twisted.web.server import Site
@@ -145,13 +147,18 @@ def twisted_web(bench: Bench) -> Measured:
         def log(self, request: Any) -> None:
             pass
 
-    return serve(bench, reactor, Quiet(Page()), len(BODY), "--http")
+    port = reactor.listenTCP(0, Quiet(Page()), backlog=1024, interface="127.0.0.1")
+    client, command = load_command(port.getHost().port, 2 * bench.scale)
+    before, began = own_cpu(), time.monotonic()
+    output = run_under(bench, reactor, command)
+    cpu, elapsed = own_cpu() - before, time.monotonic() - began
+    requests = requests_of(client, output)
+    details = {"client": client, "requests": requests, "requests_per_second": requests / elapsed}
+    return Measured(cpu / requests / 1000, details)
 
 
-def serve(bench: Bench, reactor: Any, factory: Any, size: int, *flags: str) -> Measured:
+def serve(bench: Bench, reactor: Any, factory: Any, size: int) -> Measured:
     """CPU µs a request of this process, under the load generator."""
-    if bench.load_core is None:
-        raise Unavailable("needs a second core for the load generator")
     program = build("echo")
     port = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")
     options = {
@@ -163,8 +170,20 @@ def serve(bench: Bench, reactor: Any, factory: Any, size: int, *flags: str) -> M
         "pid": os.getpid(),
         "core": bench.load_core,
     }
-    command = [str(program), *(f"--{name}={value}" for name, value in options.items()), *flags]
-    load = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [str(program), *(f"--{name}={value}" for name, value in options.items())]
+    result: dict[str, float] = json.loads(run_under(bench, reactor, command))
+    result["server_busy"] = round(result["server_cpu_ns"] / result["seconds"] / 1e9, 3)
+    return Measured(result["server_cpu_ns"] / result["requests"] / 1000, result)
+
+
+def run_under(bench: Bench, reactor: Any, command: list[str]) -> str:
+    """Run the reactor while `command`, a load generator on a core of its own, works; what that prints."""
+    if bench.load_core is None:
+        raise Unavailable("needs a second core for the load generator")
+    pin = ["taskset", "-c", str(bench.load_core)] if shutil.which("taskset") else []
+    load = subprocess.Popen(
+        [*pin, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
     class Said:
         """Stops the reactor when the load generator has said its piece."""
@@ -190,6 +209,4 @@ def serve(bench: Bench, reactor: Any, factory: Any, size: int, *flags: str) -> M
         output, errors = load.communicate(timeout=10)
     if load.returncode:
         raise RuntimeError(f"the load generator failed: {errors.strip()}")
-    result: dict[str, float] = json.loads(output)
-    result["server_busy"] = round(result["server_cpu_ns"] / result["seconds"] / 1e9, 3)
-    return Measured(result["server_cpu_ns"] / result["requests"] / 1000, result)
+    return output
