@@ -38,9 +38,8 @@ class Processes(Executor):
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit or os.cpu_count() or 1
-        self._lock = (
-            threading.Lock()
-        )  # for the three below; never held while a pool is called, which has a lock as well
+        # For those below; never held while a pool is called, which has a lock as well.
+        self._lock = threading.Lock()
         self._idle: list[ProcessPoolExecutor] = []
         self._count = 0  # pools there are
         self._waiting: deque[_Call] = deque()
@@ -84,10 +83,25 @@ class Processes(Executor):
         with self._lock:
             if isinstance(done.exception(), BrokenExecutor):
                 self._count -= 1
+                _let_go(pool)
             else:
                 self._idle.append(pool)
         _pass_on(future, done)
         self._give()
+
+
+_kept: list[ProcessPoolExecutor] = []
+
+
+def _let_go(pool: ProcessPoolExecutor) -> None:
+    """Have a broken pool go when its thread has ended, which holds the pool's lock now.
+
+    If the last reference went in that thread, it would wait for its own lock for ever (CPython 3.12).
+    """
+    try:
+        threading.Thread(target=pool.shutdown, name="fate.tools", daemon=True).start()
+    except RuntimeError:  # the program is ending, or has no room for a thread
+        _kept.append(pool)
 
 
 def _fresh() -> ProcessPoolExecutor:
