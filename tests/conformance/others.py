@@ -280,6 +280,8 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=120.0, metavar="SECONDS", help="the time one test may take")
     parser.add_argument("-v", "--verbose", action="store_true", help="print tracebacks")
     options = parser.parse_args()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background: its tests send Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = list(SUITES) if "all" in options.suite else options.suite
     found = [compare(SUITES[name], options) for name in names]
     if options.json:

@@ -7,6 +7,7 @@ import selectors
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -196,6 +197,122 @@ def test_records_may_be_cut_anywhere(protocol: Any, messages: list[tuple[int, in
     assert got in (b"", b"answer")
 
 
+HUGE = 1_000_000  # more than the kernel takes; all other sizes are little, so that nothing depends on how it counts
+sizes = st.sampled_from([0, 1, 700, 20_000, HUGE])
+acts = st.one_of(
+    st.tuples(st.just("write"), sizes, st.sampled_from([bytes, bytearray, memoryview])),
+    st.tuples(st.just("writelines"), st.lists(sizes, max_size=3)),
+    st.tuples(st.just("set_write_buffer_limits"), st.sampled_from([None, 0, 10, HUGE])),
+    st.tuples(st.just("set_protocol"), st.sampled_from([Plain, Buffered])),
+    st.tuples(st.sampled_from(["pause_reading", "resume_reading", "close", "abort", "write_eof", "fail"])),
+)
+steps = st.one_of(
+    st.tuples(st.just("act"), acts),
+    st.tuples(st.just("act inside"), st.lists(acts, min_size=1, max_size=3)),
+    st.tuples(st.just("peer sends"), st.sampled_from([1, 900, 10_000]), st.integers(1, 5)),
+    st.tuples(st.sampled_from(["peer reads", "peer unwraps", "peer ends", "peer closes", "peer breaks", "turn"])),
+)
+callbacks = st.sampled_from(["made", "data", "eof", "pause", "resume", "lost"])
+
+
+class Scripted:
+    """Does what a script says, to the transport of a play and to its peer."""
+
+    def __init__(self, play: Play, reactions: dict[str, list[Any]]) -> None:
+        self.play = play
+        self.written = 0
+        self.depth = 0
+        for what, done in reactions.items():
+            if what == "made":  # the loop would close it a second time, and asyncio's is of no use from then on
+                done = [act for act in done if act[0] != "fail"]
+            play.deeds[what] = lambda transport, done=done: self.react(done)
+
+    def react(self, done: list[Any]) -> None:
+        if self.depth < 2:  # a write pauses, and that writes
+            self.depth += 1
+            try:
+                for act in done:
+                    self.act(*act)
+            finally:
+                self.depth -= 1
+
+    def act(self, what: str, *how: Any) -> None:
+        transport = self.play.transport
+        if what == "fail":
+            raise ZeroDivisionError
+        if transport is None or (what == "close" and transport.is_closing()):  # as above
+            return
+        try:
+            if what == "write":
+                self.write(*how)
+            elif what == "writelines":
+                transport.writelines([self.piece(size) for size in how[0]])
+            elif what == "set_protocol":
+                transport.set_protocol(how[0](self.play))
+            else:
+                getattr(transport, what)(*how)
+        except (NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
+            self.play.told.append(("raised", what, type(error)))
+
+    def piece(self, size: int) -> bytes:
+        self.written += 1
+        return bytes([65 + self.written % 26]) * (size if self.written < 20 else 0)
+
+    def write(self, size: int, kind: Any) -> None:
+        mutable = bytearray(self.piece(size))
+        self.play.transport.write(kind(mutable))
+        mutable[:] = b"!" * len(mutable)
+
+    def step(self, what: str, *how: Any) -> None:
+        play = self.play
+        if what == "act":
+            if how[0][0] != "fail":
+                self.act(*how[0])
+        elif what == "act inside":
+            play.loop.call_soon(lambda: [self.act(*act) for act in how[0]])
+        elif what == "peer sends":
+            with suppress(ssl.SSLError):  # it has unwrapped
+                play.tls.write(b"p" * how[0])
+            play.deliver(how[1])
+        elif what == "peer reads":
+            play.deliver()
+            play.read()
+        elif what == "peer unwraps":
+            with suppress(ssl.SSLError):
+                play.tls.unwrap()
+            play.deliver()
+        elif what == "peer closes":
+            play.wire.close()
+        else:
+            with suppress(OSError):
+                if what == "peer ends":
+                    play.wire.shutdown(socket.SHUT_WR)
+                elif what == "peer breaks":
+                    play.wire.send(b"this is no record" * 100)
+        play.turn(1 if what == "turn" else 8)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport", "ignore:returning true from eof_received")
+@settings(max_examples=100)
+@given(
+    st.sampled_from([Plain, Buffered]),
+    st.dictionaries(callbacks, st.lists(acts, max_size=3), max_size=3),
+    st.lists(steps, max_size=8),
+)
+def test_a_script_gives_the_same_bytes_and_callbacks_as_on_asyncio(
+    protocol: Any, reactions: dict[str, list[Any]], script: list[Any]
+) -> None:
+    def run(make: Callable[..., Play]) -> Play:
+        play = make(protocol, {})
+        scripted = Scripted(play, reactions)
+        play.shake_hands()
+        for step in script:
+            scripted.step(*step)
+        return play
+
+    on_all(run)
+
+
 def test_what_is_written_before_the_end_of_the_handshake_is_sent_as_it_was() -> None:
     def run(make: Callable[..., Play]) -> Play:
         play = make(Plain, {})
@@ -259,6 +376,25 @@ def test_what_is_no_buffer_is_refused_and_a_closed_transport_takes_writes() -> N
 
     _, got = on_all(run)
     assert got == b""
+
+
+@pytest.mark.parametrize("by_the_loop", [False, True])
+def test_a_transport_closed_twice_takes_every_call(loop: Fate, by_the_loop: bool) -> None:
+    def fail(transport: Any) -> None:
+        raise ZeroDivisionError
+
+    play = Play(loop, Plain, {"made": fail} if by_the_loop else {})
+    play.shake_hands()
+    play.transport.close()
+    play.transport.close()
+    play.transport.write(b"late")
+    play.transport.writelines([b"late"])
+    play.transport.pause_reading()
+    play.transport.resume_reading()
+    play.transport.set_write_buffer_limits(10)
+    assert play.transport.is_closing() and play.transport.get_write_buffer_size() == 0
+    told, got = play.end()
+    assert told[0] == ("made",) and [entry[0] for entry in told].count("lost") == 1 and got == b""
 
 
 def test_more_than_the_peer_takes_pauses_the_protocol() -> None:

@@ -248,6 +248,11 @@ class SSLTransport(Transport):  # type: ignore[misc]
         if len(data):
             _write(self._ssl_protocol, data)
 
+    def close(self) -> None:
+        """Send what was written, then end the connection. Again: nothing (asyncio's is of no use then)."""
+        if not self._closed:
+            Transport.close(self)
+
 
 def _write(core: Core, data: Any) -> int:
     return core._write_one(data)
