@@ -21,10 +21,12 @@ class Makers(Engine):
 
     def __init__(self, poll: Poll, clock: Callable[[], int] | None = None) -> None:
         Engine.__init__(self, poll, clock)
-        self._for_me = {"loop": self}
+        self._for_me: Any = {"loop": self}
 
     def create_future(self) -> Any:
         """An `asyncio.Future` of this loop."""
+        if self._closed:
+            return SelectorEventLoop.create_future(self)  # type: ignore[arg-type]
         return call_with(Future, (), self._for_me)
 
     def create_task(self, coro: Any, *, name: Any = None, context: Any = None, **options: Any) -> Any:
@@ -41,3 +43,8 @@ class Makers(Engine):
         if not COMPILED and getattr(task, "_source_traceback", None):
             del task._source_traceback[-1]  # type: ignore[attr-defined]  # this method's own frame
         return task
+
+    def _forget_all(self) -> None:
+        Engine._forget_all(self)
+        if self._closed:
+            self._for_me = None  # so that it is freed at once, and not by the collector

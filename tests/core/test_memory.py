@@ -336,3 +336,18 @@ def test_a_failed_task_that_nobody_keeps_is_gone_and_reported_in_the_same_turn(d
             assert runner.run(main()) == ["Task exception was never retrieved"]
     finally:
         gc.enable()
+
+
+def test_a_closed_loop_goes_at_once(no_collector: None) -> None:
+    loop = Fate()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    gone = weakref.ref(loop)
+    del loop
+    assert gone() is None
+
+
+def test_a_closed_loop_makes_futures_as_asyncios_does() -> None:
+    loop = Fate()
+    loop.close()
+    assert loop.create_future().get_loop() is loop

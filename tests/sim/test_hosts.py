@@ -124,6 +124,19 @@ def test_a_crash_is_seen_and_runs_no_finally():
     assert universe.attempt(main).value == b"hello\n"
 
 
+def test_a_host_ends_with_its_universe():
+    async def main():
+        await until_up("a")
+
+    universe = sim.Universe()
+    host = universe.host("a", echo)
+    universe.run(main)
+    for late in (host.crash, host.resume, lambda: host.signal(1)):
+        with pytest.raises(HostError, match="the universe of this host has ended"):
+            late()
+    assert universe.now > 0
+
+
 def test_a_machine_without_power_is_silent_until_it_is_back():
     async def main():
         await until_up("a")

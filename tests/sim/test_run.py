@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import gc
 import os
 import random
 import secrets
@@ -18,6 +19,7 @@ from time import monotonic, sleep
 import pytest
 
 from fate import sim
+from fate.sim import generator
 from fate.sim.errors import (
     HangError,
     NestedUniverseError,
@@ -89,6 +91,7 @@ def test_every_clock_tells_the_same_time():
 
 def test_outside_everything_is_real_again():
     names = (time.time, time.sleep, socket.socket, socket.getaddrinfo, os.urandom, threading.Lock, datetime.datetime)
+    random.gauss(0, 1)  # which keeps half of what it has drawn
     state = random.getstate()
     sim.run(nothing)
     assert names == (
@@ -100,6 +103,38 @@ def test_outside_everything_is_real_again():
     assert type(real).__module__ == "socket"
     real.close()
     assert os.urandom(8) != os.urandom(8)
+
+
+def test_the_state_of_random_is_put_back_where_its_memory_is_not_known(monkeypatch):
+    monkeypatch.setattr(generator, "_row_is_known", [False])
+    random.gauss(0, 1)
+    state = random.getstate()
+    first = sim.run(draw)
+    assert random.getstate() == state
+    monkeypatch.setattr(generator, "_row_is_known", [])
+    assert sim.run(draw) == first
+    assert random.getstate() == state
+
+
+async def draw():
+    return random.random(), random.gauss(0, 1)
+
+
+def test_a_universe_leaves_nothing_to_the_collector():
+    async def main():
+        await asyncio.gather(asyncio.sleep(1), asyncio.sleep(2))
+        first, second = socket.socketpair()
+        with first, second:
+            first.send(b"hello")
+
+    sim.run(main)
+    gc.collect()
+    gc.disable()
+    try:
+        sim.run(main)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_outside_is_real_also_after_a_failure():

@@ -12,7 +12,7 @@ import sys
 from asyncio import events, tasks
 from collections.abc import Callable
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fate.sim import sockets
 from fate.sim.errors import HostError, StuckError
@@ -266,9 +266,27 @@ class Host:
         finally:
             loop.close()
 
+    def part(self) -> None:
+        """The universe has ended: let go of what refers back."""
+        self.world = self.universe = self.loop = self.poll = _ENDED
+        self.task = self.watcher = self.on_task = None
+
     def __repr__(self) -> str:
         state = "up" if self.up else "down"
         return f"<Host {self.name!r} at {self.machine.ipv4}, {'paused' if self.paused else state}>"
+
+
+class _Ended:
+    """What a host has in place of a loop, and all else of its universe, when that has ended."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise HostError("the universe of this host has ended")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise HostError("the universe of this host has ended")
+
+
+_ENDED: Any = _Ended()
 
 
 class Others(Waits):

@@ -179,6 +179,13 @@ class Network:
         self.machines[name] = self.by_address[ipv4] = self.by_address[ipv6] = machine
         return machine
 
+    def part(self) -> None:
+        """The universe has ended: let go of what refers back."""
+        self.strike = None
+        self.machines.clear()
+        self.by_address.clear()
+        self._links.clear()
+
     def link(self, source: Machine, target: Machine) -> Link | None:
         """What takes things from one machine to the other; None: nothing is between them."""
         if source is target and self.faults is None:

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, selecting, sockets, threads
+from fate.sim import _swap, clocks, generator, selecting, sockets, threads
 from fate.sim.errors import unsimulated
 
 socket_class = socket.socket
@@ -117,7 +117,7 @@ class Patches:
             self._find()
         for names, name, _, ours in self._places:
             names[name] = ours
-        self._random = random.getstate()
+        self._random = generator.keep()
         random.seed(seed)
         self._uuid, uuid._last_timestamp = uuid._last_timestamp, None  # type: ignore[attr-defined]
         for name, refuse in self._methods:
@@ -136,7 +136,7 @@ class Patches:
         for names, name, original, _ in self._places:
             names[name] = original
         uuid._last_timestamp = self._uuid  # type: ignore[attr-defined]
-        random.setstate(self._random)
+        generator.put_back(self._random)
         if len(sys.modules) != self._modules:
             self._clean()
 

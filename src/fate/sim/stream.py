@@ -316,6 +316,9 @@ class Stream(End):
                 self._send_end(FIN)
         self.rx = []
         self.rx_size = 0
+        peer = self.peer
+        if peer is not None and peer.state == CLOSED and self.link is None:  # nothing is on its way
+            self.peer = peer.peer = None
         return 0
 
     # -- connections ----------------------------------------------------------------------------------------------

@@ -260,6 +260,7 @@ class Universe(Generic[T]):
             finally:
                 world.current = None
                 patched.take_away()
+                self._part()
         result.decisions = self.decisions.decisions()
         result.failures = [failure for failure in self.failures if failure.kind not in self.allow]
         return result
@@ -321,6 +322,12 @@ class Universe(Generic[T]):
                 if os.path.exists(path):
                     os.unlink(path)
 
+    def _part(self) -> None:
+        """Undo the circles of references, so that what nobody holds is freed now, and not by the collector."""
+        for host in self.hosts.values():
+            host.part()
+        self.world.part()
+
     def _stuck(self) -> None:
         waiting = [task for host in self.hosts.values() for task in host.pending()]
         lines = "\n  ".join(describe_task(task) for task in waiting)
@@ -365,7 +372,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], seed: int = 0, faults: Any =
     Raises what `main` raises; StuckError when nothing can ever happen any more; HangError when a month of virtual time
     is over; NestedUniverseError inside a universe; ScenarioError for arguments of a wrong kind.
     """
-    return Universe[T](seed, faults).run(main)
+    universe: Universe[T] = Universe(seed, faults)
+    return universe.run(main)
 
 
 def attempt(
@@ -380,5 +388,7 @@ def attempt(
     allow: Iterable[str] = (),
 ) -> Result[T]:
     """Run `main()` in a universe of its own and tell how it went. The arguments are those of `Universe`."""
-    universe = Universe[T](seed, faults, overrides=overrides, drawn=drawn, history=history, limit=limit, allow=allow)
+    universe: Universe[T] = Universe(
+        seed, faults, overrides=overrides, drawn=drawn, history=history, limit=limit, allow=allow
+    )
     return universe.attempt(main)

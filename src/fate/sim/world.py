@@ -41,6 +41,12 @@ class World:
         self.shared: dict[End, Any] = {}  # how many descriptors each end has
         self.paths: list[str] = []  # of Unix sockets: to be removed at the end
 
+    def part(self) -> None:
+        """The universe has ended: let go of all but the kernel, which sockets that are still there ask."""
+        self.network.part()
+        self.kernel.waits = self.others = self.universe = None
+        del self.host
+
     def monotonic_ns(self) -> int:
         """The present host's monotonic clock, in nanoseconds."""
         return self.kernel.now + self.host.boot_ns
