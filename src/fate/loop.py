@@ -120,7 +120,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
     # A loop's dict holds fewer than 30 attributes: with more, CPython shares no keys, and no longer specialises calls
     # of its methods. `call_soon` takes a fifth longer then.
     __slots__ = (
-        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_fuses", "_held", "_names", "_receivers",
+        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_held", "_lit", "_names", "_receivers",
         "_shut_down", "_sources", "_stacks", "_telling", "_threads",
     )  # fmt: skip
 
@@ -142,10 +142,10 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         spin_ns = _nanoseconds_to_spin(spin)
         self._endings: deque[Callable[[], object]] = deque()
         self._telling = False
-        self._fuses: MutableMapping[Fuse, None] = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
-        self._stacks: MutableMapping[Handle, Any] = weakref.WeakKeyDictionary()  # in debug mode: who made which
+        self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
+        self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
-        self._files: MutableMapping[int, Any] = weakref.WeakValueDictionary()  # watched, and perhaps closed meanwhile
+        self._files: MutableMapping[int, Any] | None = None  # watched, and perhaps closed meanwhile
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
         self._children: dict[int, int] = {}
@@ -214,10 +214,12 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         frame = sys._getframe(1)
         while frame.f_back is not None and frame.f_globals.get("__name__") == Engine.__module__:
             frame = frame.f_back
+        if self._stacks is None:
+            self._stacks = weakref.WeakKeyDictionary()
         self._stacks[handle] = format_helpers.extract_stack(frame)
 
     def _stack_of(self, handle: Handle) -> Any:
-        return self._stacks.get(handle)
+        return None if self._stacks is None else self._stacks.get(handle)
 
     def _describe_handle(self, handle: Handle) -> str:
         parts = [type(handle).__name__, str(handle.id)]
@@ -301,6 +303,8 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         """The descriptor of what shall be watched; a file object is remembered."""
         number = _fileno(fd)
         if number is not fd:
+            if self._files is None:
+                self._files = weakref.WeakValueDictionary()
             with suppress(TypeError):  # it cannot be referred to weakly
                 self._files[number] = fd
         elif self._files:
@@ -313,9 +317,10 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         try:
             return _fileno(fd)
         except ValueError:
-            for number, file in self._files.items():
+            files = self._files or {}
+            for number, file in files.items():
                 if file is fd:
-                    del self._files[number]
+                    del files[number]
                     return number
             raise
 
@@ -390,8 +395,8 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
 
         Raises RuntimeError while the loop runs.
         """
-        if not self._closed and not self.is_running():
-            for fuse in list(self._fuses):
+        if self._lit and not self._closed and not self.is_running():
+            for fuse in list(self._lit):
                 fuse.cancel()
         super().close()
         self._forget_all()
@@ -404,6 +409,12 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
                 self.close()
 
     # -- the article's Fate ---------------------------------------------------------------------------------------
+
+    @property
+    def _fuses(self) -> MutableMapping[Fuse, None]:
+        if self._lit is None:
+            self._lit = weakref.WeakKeyDictionary()  # those out of everyone's reach may go
+        return self._lit
 
     @property
     def fuses(self) -> list[Fuse]:

@@ -214,7 +214,7 @@ class Timers:
 
     def clear(self) -> None:
         """Let go of all timers."""
-        for slots in [self._near, *self._slots]:
+        for slots in [self._near, *self._slots] if self.count else ():
             if not slots:
                 continue
             for handle in slots:

@@ -218,12 +218,13 @@ class Host:
 
     def pending(self) -> list[Any]:
         """The tasks that have not ended, in the order in which they were made."""
-        left = [task for task in tasks.all_tasks(self.loop) if not task.done()]
-        return sorted(left, key=hash)  # they hash by number
+        left = tasks.all_tasks(self.loop)
+        return sorted(left, key=hash) if left else []  # they hash by number
 
     def connections(self) -> list[Any]:
         """The transports that nobody has closed."""
-        return [transport for transport in self.loop._transports.values() if not transport.is_closing()]
+        transports = self.loop._transports
+        return [transport for transport in transports.values() if not transport.is_closing()] if transports else []
 
     def disarm(self) -> None:
         """The program has ended: no task is cancelled as a fault any more."""

@@ -353,6 +353,8 @@ def _give_up() -> None:
 
 def check_scenario(main: object) -> None:
     """Raise ScenarioError unless `main` is an async function that can be called without arguments."""
+    if getattr(getattr(main, "__code__", None), "co_flags", 0) & inspect.CO_COROUTINE:
+        return  # most are plain async functions
     if inspect.iscoroutine(main):
         main.close()
         raise ScenarioError("give the async function itself, not a call of it: run(main), not run(main())")
