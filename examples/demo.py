@@ -1,4 +1,4 @@
-"""What Fate does, in ten seconds: the Mad Hatter, the gunpowder plot, and a tavern with two hundred people.
+"""What Fate does, in ten seconds: the Mad Hatter, the gunpowder plot, a crowded tavern, and a race that is found.
 
     python examples/demo.py            # or: make demo
     python examples/demo.py --people 500
@@ -15,6 +15,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ SAYINGS = (  # everyone in the tavern says all of them
     "Twinkle, twinkle, little bat!",
     "It is always tea-time.",
 )
+LAST_EVENTS = 8  # of the replay are shown
 PATIENCE = 15  # seconds for the tavern, before we call it broken
 
 COLOURED = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
@@ -158,6 +160,37 @@ def tavern(people: int) -> bool:
     return verdict(well, "everyone heard every line, all in the same order; Ctrl-C closed the tavern")
 
 
+def fate_command(folder: str, *words: str) -> tuple[int, list[str]]:
+    """Run a command of Fate's in `folder`; returns its exit code and the lines that it prints."""
+    shown = " ".join(word.removeprefix(f"{HERE}{os.sep}") for word in words)
+    say(f"   {colour(f'fate {shown}', BOLD)}")
+    done = subprocess.run([sys.executable, "-m", "fate", *words], cwd=folder, capture_output=True, text=True)
+    return done.returncode, [line.replace(f"{HERE}{os.sep}", "") for line in done.stdout.splitlines()]
+
+
+def lost_update() -> bool:
+    program = HERE / "universe" / "lost_update.py"
+    title(
+        4, "The lost update", "A race between two clients of a store: they come 50 ms apart.", "universe/lost_update.py"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        found, report = fate_command(folder, "explore", f"{program}::main")
+        say("\n".join(f"   {line}" for line in report))
+        name = report[-1].rpartition(" ")[2] if report else ""
+        replayed, story = fate_command(folder, "replay", name)
+        say(
+            "\n".join(
+                f"   {line}"
+                for line in [f"... {max(0, len(story) - LAST_EVENTS)} lines, and then", *story[-LAST_EVENTS:]]
+            )
+        )
+        fixed, _ = fate_command(folder, "explore", f"{program}::fixed", "--seeds", "50")
+    well = (found, replayed, fixed) == (1, 1, 0) and any("lost_update.py" in line and "fails" in line for line in story)
+    return verdict(
+        well, "found in a universe, shrunk to the one fault it takes, and replayed; the program put right has none"
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="What Fate does, in ten seconds.")
     parser.add_argument("--people", type=int, default=200, help="in the tavern (200)")
@@ -165,7 +198,7 @@ def main() -> int:
     how = "compiled" if fate.compiled else "not compiled"
     say(f"Fate {fate.__version__}, {how}, on Python {sys.version.split()[0]}. The times are seconds since each start.")
     say()
-    well = all([mad_hatter(), gunpowder_plot(), tavern(people)])
+    well = all([mad_hatter(), gunpowder_plot(), tavern(people), lost_update()])
     if well:
         say(f"{colour('All went well.', GREEN)} Next: the programs in examples/, and docs/tutorial/index.md.")
     else:

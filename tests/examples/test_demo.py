@@ -43,6 +43,7 @@ def test_all_goes_well_and_a_pipe_gets_no_colours(both: tuple[Program, subproces
     lines = both[0].end().lines
     assert lines[-1].startswith("All went well. ")
     assert sum("boom!" in line.lower() for line in lines) == 2
+    assert any(re.search(r"fate replay [0-9a-f]{8}$", line) for line in lines)
     assert any(re.search(r"200 people, 1,000 lines said, 200,000 delivered in [\d.]+ s", line) for line in lines)
     assert not any("\x1b" in line for line in lines)
 
@@ -66,5 +67,5 @@ def test_what_does_not_go_well_shows_in_the_exit_code(start: Start, tmp_path: Pa
     (tmp_path / "chat.py").write_text("raise SystemExit(1)\n")
     outcome = start(tmp_path / "demo.py").end()
     assert (outcome.code, outcome.err) == (1, "")
-    assert outcome.out.count("NOT WELL") == 3
+    assert outcome.out.count("NOT WELL") == 4
     assert outcome.out.splitlines()[-1] == "Something went wrong, see above."
