@@ -13,6 +13,7 @@ RACES = {
     "lost_update": ("two clients added 1 each, and the number is 1", "ms late"),
     "lease": ("2 workers hold the lease", "ms late"),
     "payment": ("the customer bought for 10 and paid 20", "ms late"),
+    "job_queue": ("nobody does the job", "ms late"),
     "cancelled_command": ("bob got apples", "was cancelled at cancelled_command.py"),
 }
 

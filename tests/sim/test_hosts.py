@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import socket
 import time
 
@@ -135,6 +137,99 @@ def test_a_host_ends_with_its_universe():
         with pytest.raises(HostError, match="the universe of this host has ended"):
             late()
     assert universe.now > 0
+
+
+def test_nothing_of_a_crashed_host_runs_again_however_long_python_lives():
+    ran, jobs = [], []
+
+    @contextlib.contextmanager
+    def within():
+        try:
+            yield
+        finally:
+            ran.append("context manager")
+
+    async def numbers():
+        try:
+            yield 1
+            await asyncio.sleep(1000)
+        finally:
+            ran.append("async generator")
+
+    async def program():
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(within())
+            try:
+                with within():
+                    async for _ in numbers():
+                        jobs.append(asyncio.create_task(asyncio.to_thread(work)))
+            finally:
+                ran.append("finally")
+                await asyncio.sleep(1)
+
+    def work():
+        time.sleep(5)
+        ran.append("thread")
+
+    async def main():
+        await asyncio.sleep(1)
+        sim.current().hosts["a"].crash()
+        await asyncio.sleep(10)
+
+    universe = sim.Universe()
+    universe.host("a", program)
+    assert universe.attempt(main).ok
+    del universe
+    jobs.clear()
+    gc.collect()
+    assert ran == []
+
+
+def test_a_host_that_crashes_itself_does_no_other_turn():
+    ran = []
+
+    async def program():
+        try:
+            universe.hosts["a"].crash()
+            ran.append("this turn")
+            await asyncio.sleep(0)
+            ran.append("another turn")
+        finally:
+            ran.append("finally")
+
+    async def main():
+        await asyncio.sleep(1)
+        assert not universe.hosts["a"].up
+
+    universe = sim.Universe()
+    universe.host("a", program)
+    assert universe.attempt(main).ok
+    assert ran == ["this turn"]
+
+
+def test_the_threads_of_a_paused_host_stand_still():
+    def work():
+        while True:
+            time.sleep(1)
+            times.append(time.time())
+
+    async def program():
+        await asyncio.to_thread(work)
+
+    async def main():
+        began = time.time()
+        await asyncio.sleep(1.5)
+        universe.hosts["a"].pause()
+        await asyncio.sleep(10)
+        universe.hosts["a"].resume()
+        await asyncio.sleep(1)
+        return began
+
+    times = []
+    universe = sim.Universe(allow="leftover")
+    universe.host("a", program)
+    began = universe.attempt(main).value
+    assert [round(when - began, 3) for when in times] == [1, 11.5, 12.5]
 
 
 def test_a_machine_without_power_is_silent_until_it_is_back():

@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fate import singletons
+
 if TYPE_CHECKING:
     from fate.reactor import errors as errors
     from fate.reactor.calls import DelayedCall
@@ -115,6 +117,7 @@ def __getattr__(name: str) -> Any:
         from fate.reactor.core import Reactor
 
         _reactor = Reactor()
+        singletons.add(_reactor)
     return getattr(_reactor, name)
 
 

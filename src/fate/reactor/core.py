@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from fate import singletons
 from fate.loop import Fate
 from fate.reactor.calls import DelayedCall, check_delay
 from fate.reactor.errors import ReactorAlreadyRunning, ReactorNotRestartable, ReactorNotRunning
@@ -29,17 +30,26 @@ THREADS = 10  # Twisted's number
 
 
 class Reactor:
-    """One reactor on one Fate; it runs once."""
+    """One reactor on one Fate; it runs once. On a host of a universe it stands on the loop that runs there."""
 
     def __init__(self) -> None:
-        self.loop = Fate()
-        self.loop._ended = True  # a program that never calls run() is not warned of a loop that it never saw
+        host = singletons.here()
+        self._turn_while = host.turn_while
+        if host.loop is None:
+            self.loop = Fate()
+            self.loop._ended = True  # a program that never calls run() is not warned of a loop that it never saw
+        else:
+            self.loop = host.loop
         self.running = False
         self._state = "new"  # running, stopping, over
         self._calls: set[DelayedCall] = set()
         self._open = Things()
         self._triggers = Triggers(self._report, self.loop.call_soon)
         self._threads: ThreadPoolExecutor | None = None
+
+    def begin(self, loop: Fate | None) -> None:
+        """It is new on a host of a universe, or in the world outside. See `fate.singletons`."""
+        Reactor.__init__(self)
 
     def _report(self, error: BaseException) -> None:
         self.loop.call_exception_handler({"message": "Exception in a callback of the reactor", "exception": error})
@@ -55,22 +65,30 @@ class Reactor:
             raise ReactorAlreadyRunning("the reactor is running already: call run() once, at the program's end")
         if self._state == "over":
             raise ReactorNotRestartable("the reactor has been stopped, and a reactor runs once")
-        self.loop._check_running()
+        if self._turn_while is None:
+            self.loop._check_running()
         self._state = "running"
         signals = self._handle_signals() if installSignalHandlers else []
         try:
+            before = asyncio._get_running_loop()
             asyncio._set_running_loop(self.loop)
             try:
                 self._triggers.add("during", "startup", setattr, (self, "running", True), {})
                 self._triggers.fire("startup")
             finally:
-                asyncio._set_running_loop(None)
-            while self._state != "over":
-                self.loop.run_forever()
-                if self._state == "running":  # loop.stop(), by somebody who knows only asyncio
-                    self.stop()
+                asyncio._set_running_loop(before)
+            self._turn()
         finally:
             self._end(signals)
+
+    def _turn(self) -> None:
+        """Turn the loop until it is over."""
+        if self._turn_while is not None:
+            self._turn_while(lambda: self._state != "over")
+        while self._state != "over":
+            self.loop.run_forever()
+            if self._state == "running":  # loop.stop(), by somebody who knows only asyncio
+                self.stop()
 
     def _handle_signals(self) -> list[int]:
         """Have SIGINT and SIGTERM stop the reactor, unless the program has handlers for them; return which do."""
@@ -97,6 +115,10 @@ class Reactor:
             self.loop.remove_signal_handler(number)
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
+        if self._turn_while is not None:
+            self._end_all()
+            self._turn_while(lambda: bool(self._open))  # the ends are told; the loop goes on without the reactor
+            return
         try:
             self._end_all()
             tasks = asyncio.all_tasks(self.loop)
@@ -131,7 +153,8 @@ class Reactor:
     def _over(self) -> None:
         self._state = "over"
         self.running = False
-        self.loop.stop()
+        if self._turn_while is None:
+            self.loop.stop()
 
     def addSystemEventTrigger(
         self, phase: str, eventType: str, callable: Callable[..., object], *args: Any, **kw: Any

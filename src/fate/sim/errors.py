@@ -90,15 +90,15 @@ def caller() -> str:
     fallback = ""
     while frame is not None:
         name = frame.f_code.co_filename
+        where = f"{name}:{frame.f_lineno}"
+        if not of_the_library(name):
+            return where
         if not name.startswith((HERE, "<frozen")):
-            where = f"{name}:{frame.f_lineno}"
-            if not of_the_library(name):
-                return where
             fallback = fallback or where
         frame = frame.f_back
     return fallback or "an unknown line"
 
 
 def of_the_library(name: str) -> bool:
-    """Whether a file is the standard library's."""
-    return name.startswith(LIBRARY) and "site-packages" not in name
+    """Whether a file is the standard library's, or Fate's."""
+    return name.startswith((HERE, "<frozen")) or (name.startswith(LIBRARY) and "site-packages" not in name)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fate.sim import sockets
+from fate.sim import dead, sockets
 from fate.sim.errors import HostError, StuckError
 from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS
 from fate.sim.kernel import Poll, Waits
@@ -51,6 +51,7 @@ class Host:
         self.booted = False
         self.frozen = False  # the universe ends
         self.quiet = False  # nothing was left when its program had ended
+        self._falls: bool | None = None  # it crashes as soon as its turn has ended; True: its power fails
         self._clock_label = "clock " + name
 
     def boot(self) -> None:
@@ -140,6 +141,7 @@ class Host:
         before_host, before_loop, hooks = world.host, events._get_running_loop(), sys.get_asyncgen_hooks()
         thread = loop._thread_id
         world.host = self
+        place = loop.place.enter()
         loop._thread_id = get_ident()
         sys.set_asyncgen_hooks(firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook)
         events._set_running_loop(loop)
@@ -150,11 +152,15 @@ class Host:
             sys.set_asyncgen_hooks(*hooks)
             loop._thread_id = thread
             world.host = before_host
+            place.enter()
 
     def turn(self) -> None:
         """One turn of its loop."""
         self.poll.asleep = False
         self.inside(self.loop.full_turn)
+        if self._falls is not None:
+            power, self._falls = self._falls, None
+            self.crash(power)
 
     # -- what happens to machines -------------------------------------------------------------------------------
 
@@ -163,22 +169,29 @@ class Host:
 
         power: the machine itself fails. Others hear nothing of it, until it is up again and knows of no connection.
             Otherwise its program dies, and the operating system closes what it had open.
+        A host that crashes itself does so at the end of its present turn.
         Raises HostError for the main host, or for one that is down.
         """
         if self.main is None:
             raise HostError(f"host {self.name!r} cannot crash: it runs the test itself")
         if not self.up:
             raise HostError(f"host {self.name!r} is down already")
+        if self.world.host is self:
+            self._falls = power
+            return
         self.up = False
         self.machine.up = not power
         for task in self.pending():
             task._log_destroy_pending = False
-            self.universe.dead.append(task)
+            if not dead.lay_to_rest(task.get_coro()):
+                self.universe.dead.append(task)
         for transport in list(self.loop._transports.values()):
             self.universe.dead.append(transport._sock)
             transport._sock, transport._closing = None, True  # it would warn that nobody has closed it
         self.universe.dead.append(self.loop)
         self.loop._closed = True
+        if self.world.threads is not None:
+            self.world.threads.crash(self)
         kernel = self.world.kernel
         for number, end in list(kernel.ends.items()):
             if end.host is self.machine:
@@ -247,6 +260,7 @@ class Host:
         loop = self.loop
         self.poll.driven = False
         self.world.host = self
+        loop.place.enter()
         try:
             for _ in range(0 if self.quiet and not loop._transports else SETTLE):
                 left = self.pending()
@@ -269,6 +283,8 @@ class Host:
 
     def part(self) -> None:
         """The universe has ended: let go of what refers back."""
+        if self.booted:
+            self.loop.place.part()
         self.world = self.universe = self.loop = self.poll = _ENDED
         self.task = self.watcher = self.on_task = None
 

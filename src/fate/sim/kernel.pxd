@@ -11,6 +11,7 @@ cdef uint32_t OUT
 cdef int64_t NEVER
 cdef int64_t FREE_TURNS
 cdef int64_t SPIN_NS
+cdef int64_t STEPS
 
 
 cdef class End:
@@ -52,6 +53,7 @@ cdef class Kernel:
     cdef public Waits waits
     cdef public list history
     cdef public int64_t idle_polls
+    cdef public int64_t steps
     cdef list _heap
     cdef int64_t _number
     cdef public object on_limit

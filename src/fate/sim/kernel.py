@@ -11,6 +11,7 @@ else may run while somebody waits (other hosts, other threads) is told by `Waits
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from fate.core.handle import Handle
 from fate.sim.decisions import Decisions
 from fate.sim.states import IN, NEVER, OUT
 
+STEPS = 50_000  # after so many steps of time garbage is collected: at the same moment in every run of a seed
 FREE_TURNS = 256  # so many polls in a row that find nothing cost no time
 SPIN_NS = 20_000  # each further one costs so much: about what 16 turns take
 
@@ -109,6 +111,7 @@ class Kernel:
         self.waits = None
         self.history = None
         self.idle_polls = 0
+        self.steps = 0  # of time, since garbage was collected
         self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
         self._number = 0
         self.on_limit: Callable[[], object] | None = None  # both raise
@@ -153,6 +156,10 @@ class Kernel:
                 self.on_limit()
         if when > self.now:
             self.now = when
+            self.steps += 1
+            if self.steps == STEPS:
+                self.steps = 0
+                gc.collect(1)
         return 0
 
     def spin(self) -> int:

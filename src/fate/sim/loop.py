@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fate.core.engine import Instrument
 from fate.loop import Fate
 from fate.sim import names
-from fate.sim.errors import UniverseError, UnsimulatedError, unsimulated
+from fate.sim.errors import HostError, UniverseError, UnsimulatedError, unsimulated
 from fate.sim.kernel import Poll
+from fate.sim.story import note_maker
+from fate.singletons import Place
 
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
@@ -37,9 +39,31 @@ class UniverseFate(Fate):
     def __init__(self, host: Host, poll: Poll) -> None:
         self.host = host
         self._task_number = 0
+        self.made_tasks = False  # others than the first
         self.signals: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
         self.reports: list[dict[str, Any]] = []
+        self.place = Place(self, self.turn_while)
         super().__init__(poll)
+
+    def turn_while(self, going: Callable[[], bool]) -> None:
+        """Turn, from inside a callback or a task of this loop, while `going()` is true.
+
+        Raises HostError on any host but the main one: theirs turn while the main one waits.
+        """
+        if self.host.main is not None:
+            raise HostError(
+                f"host {self.host.name!r} cannot run a reactor by run(), which would block all others: "
+                "have its main function `await fate.tx.run(...)`, or run it on the main host"
+            )
+        task = tasks.current_task(self)
+        if task is not None:
+            tasks._leave_task(self, task)
+        try:
+            while going():
+                self.full_turn()
+        finally:
+            if task is not None:
+                tasks._enter_task(self, task)
 
     def _virtual_clock(self) -> Callable[[], int]:
         return self.host.poll.read_clock
@@ -76,11 +100,14 @@ class UniverseFate(Fate):
         if name is None:
             self._task_number += 1
             name = f"Task-{self._task_number}"
+        self.made_tasks = self.made_tasks or name != "main"
         if self._task_factory is None and not self._debug:
             self._check_closed()
             task = tasks.Task(coro, loop=self, name=name, **kwargs)
         else:
             task = super().create_task(coro, name=name, **kwargs)
+        if name != "main":
+            note_maker(task)
         if self.host.on_task is not None:
             self.host.on_task(task)
         return task

@@ -45,6 +45,15 @@ REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to te
     if hasattr(module, name)
 ]
 REAL_SOCKET = "this socket was not made by socket.socket() inside the universe (a blocking TLS socket, for one)"
+RAISING: list[tuple[Any, Any]] = [  # builtins whose replacement may raise; some are default arguments, as in Twisted
+    (clocks.SLEEP, clocks.sleep),
+    (_socket.getaddrinfo, sockets.getaddrinfo),
+    (_socket.gethostbyname, sockets.gethostbyname),
+    (_socket.gethostbyname_ex, sockets.gethostbyname_ex),
+    (_socket.gethostbyaddr, sockets.gethostbyaddr),
+    (_socket.gethostname, sockets.gethostname),
+    (_socket.getnameinfo, sockets.getnameinfo),
+]
 METHODS = ("connect", "connect_ex", "sendto", "listen")  # of real sockets: refused
 
 
@@ -55,11 +64,6 @@ def replacements() -> list[tuple[Any, Any]]:
         (socket.socketpair, sockets.socketpair),
         (socket.fromfd, sockets.fromfd),
         (socket.getaddrinfo, sockets.getaddrinfo),
-        (socket.gethostbyname, sockets.gethostbyname),
-        (socket.gethostbyname_ex, sockets.gethostbyname_ex),
-        (socket.gethostbyaddr, sockets.gethostbyaddr),
-        (socket.gethostname, sockets.gethostname),
-        (socket.getnameinfo, sockets.getnameinfo),
         (uuid.getnode, clocks.uuid1_node),
         *threads.replacements(),
         *selecting.replacements(),
@@ -74,7 +78,7 @@ class Patches:
         for builtin, replacement, bound in clocks.BUILTINS:
             _swap.prepare(builtin, replacement, bound, False)
         for builtin, replacement in [
-            (clocks.SLEEP, clocks.sleep),
+            *RAISING,
             *[(builtin, _refuse(call, instead)) for builtin, _, call, instead in REFUSED],
         ]:
             if not _swap.prepare(builtin, replacement, False, True):

@@ -1,12 +1,16 @@
-"""Tasks in words: what each waits for, and where.
+"""Tasks in words: what each waits for, where, who holds that, and where the task was made.
 
 Read off the coroutines themselves, so it costs nothing until somebody asks.
 """
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from types import CodeType
+from types import CodeType, CoroutineType, FrameType, MethodType
 from typing import Any
 
 from fate.sim.errors import of_the_library
@@ -48,22 +52,75 @@ def coroutine_name(task: Any) -> str:
     return name.rpartition("<locals>.")[2]
 
 
-def describe_task(task: Any) -> str:
-    """One line: the task, where it is, and what it waits for."""
+def describe_task(task: Any, others: Iterable[Any] = ()) -> str:
+    """One line: the task, where it is, what it waits for, who of `others` holds that, and where the task was made."""
     coroutine = task.get_coro()
-    name = getattr(coroutine, "__qualname__", repr(coroutine))
+    name = coroutine_name(task)
     found = places(coroutine)
-    waiter = getattr(task, "_fut_waiter", None)
     what = ""
     if len(found) > 1:
         what = f", in {found[-1][0].co_qualname}()"
+    waiter = getattr(task, "_fut_waiter", None)
     if waiter is not None:
-        what += f", for {_what(waiter)}"
-    return f"task {task.get_name()} ({name}) at {place_of(task)}{what}"
+        what += f", for {_what(waiter, others)}"
+    what += "".join(f", held by task {each.get_name()} at {place_of(each)}" for each in _holders(task, others))
+    made = getattr(task, "_fate_made", None)
+    if made is not None:
+        what += f"; made at {Path(made[0]).name}:{made[1]}"
+    return f"task {task.get_name()}{f' ({name})' if name != task.get_name() else ''} at {place_of(task)}{what}"
 
 
-def _what(waiter: Any) -> str:
-    get_name = getattr(waiter, "get_name", None)
-    if get_name is not None:
-        return f"task {get_name()}"
-    return "a future that nobody has set" if type(waiter).__name__ == "Future" else f"a {type(waiter).__name__}"
+def describe_tasks(tasks: list[Any]) -> str:
+    """A line a task, as it follows a sentence."""
+    return "".join(f"\n  {describe_task(task, tasks)}" for task in tasks)
+
+
+def note_maker(task: Any) -> None:
+    """Remember on a task which line of the program has made it."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        known = _libraries.get(name)
+        if known is None:
+            known = _libraries[name] = of_the_library(name)
+        if not known:
+            task._fate_made = name, frame.f_lineno
+            return
+        frame = frame.f_back
+
+
+_libraries: dict[str, bool] = {}  # whether a file is the library's
+
+
+def _what(waiter: Any, others: Iterable[Any]) -> str:
+    if isinstance(waiter, asyncio.Task):
+        return f"task {waiter.get_name()}"
+    children = getattr(waiter, "_children", None)
+    if children:  # of asyncio.gather
+        left = [child for child in children if not child.done()]
+        named = [child.get_name() for child in left if isinstance(child, asyncio.Task)]
+        return f"task{'s' * (len(named) > 1)} {', '.join(named)}" if len(named) == len(left) else f"{len(left)} futures"
+    return "a future that nobody has set" if isinstance(waiter, asyncio.Future) else f"a {type(waiter).__name__}"
+
+
+def _holders(task: Any, others: Iterable[Any]) -> list[Any]:
+    """The tasks that are inside an `async with` of the very lock that `task` waits for."""
+    wanted = [getattr(part.cr_frame, "f_locals", {}).get("self") for part in _chain(task)][-1:]
+    if not wanted or not isinstance(wanted[0], asyncio.locks._ContextManagerMixin):
+        return []
+    return [each for each in others if each is not task and _is_in(each, wanted[0])]
+
+
+def _is_in(task: Any, lock: Any) -> bool:
+    """Whether a task's coroutines have yet to leave `lock`: their frames hold its bound `__aexit__`."""
+    held = (thing for part in _chain(task) for thing in gc.get_referents(part) if isinstance(thing, MethodType))
+    return any(method.__self__ is lock and method.__name__ == "__aexit__" for method in held)
+
+
+def _chain(task: Any) -> list[Any]:
+    """The coroutines that a task is in, outermost first."""
+    found, part = [], task.get_coro()
+    while isinstance(part, CoroutineType):
+        found.append(part)
+        part = part.cr_await
+    return found

@@ -53,6 +53,8 @@ class Worker:
 
     def wait(self, check: Callable[[], Any] | None, deadline: int) -> bool:
         """Called in the thread itself: wait for `check()` or until `deadline`; say whether `check()` is true."""
+        if self.kill:  # it has been told, and waits again: an executor's thread, for the next job
+            raise SystemExit
         if check is not None and check():
             return True
         self.check, self.deadline = check, deadline
@@ -69,6 +71,7 @@ class Threads:
     def __init__(self, here: world.World) -> None:
         self.world = here
         self.workers: list[Worker] = []
+        self.crashed: list[Worker] = []  # of hosts that are no more: they never run again
         self.current: Worker | None = None
         self.baton = _real_lock()  # the scheduler waits for it while a worker runs
         self.baton.acquire()
@@ -101,20 +104,26 @@ class Threads:
 
     def run_ready(self) -> bool:
         """Let every worker that can go on do so, one after the other; say whether there was one."""
-        ready = [worker for worker in self.workers if worker.ready()]
+        ready = [worker for worker in self.workers if not worker.host.paused and worker.ready()]
         kernel = self.world.kernel
         if len(ready) > 1 and kernel.order > 0.0:
             first = kernel.decisions.decide("order threads", len(ready), kernel.order, kernel.now)
             ready = ready[first:] + ready[:first]
         for worker in ready:
-            if worker.ready():
+            if worker in self.workers and worker.ready():
                 self.resume(worker)
         return bool(ready)
+
+    def crash(self, host: Host) -> None:
+        """Have no thread of `host` run again. They are ended with the universe."""
+        self.crashed += [worker for worker in self.workers if worker.host is host]
+        self.workers = [worker for worker in self.workers if worker.host is not host]
 
     def resume(self, worker: Worker) -> None:
         """Let one worker run until it waits or ends."""
         before = self.current, self.world.host
         self.current, self.world.host = worker, worker.host
+        place = worker.host.loop.place.enter()
         worker.gate.release()
         if not self.baton.acquire(timeout=PATIENCE):
             frame = sys._current_frames().get(worker.ident)
@@ -126,25 +135,32 @@ class Threads:
                 f"a thread has run for {PATIENCE:g} s of real time and gives nobody else a turn: {where}"
             )
         self.current, self.world.host = before
+        place.enter()
         if worker.done:
-            self.workers.remove(worker)
+            if worker in self.workers:  # else its host crashed
+                self.workers.remove(worker)
             if isinstance(worker.thread, threading.Thread):
                 real_join(worker.thread, PATIENCE)  # so that is_alive() says the same in every run
 
     def next_wake(self) -> int:
         """When the first deadline of a worker is."""
-        return min([worker.deadline for worker in self.workers], default=NEVER)
+        return min([worker.deadline for worker in self.workers if not worker.host.paused], default=NEVER)
 
     def end(self) -> None:
         """End those that are still there: whatever they wait for raises SystemExit."""
         for _ in range(100):
             if not self.run_ready():
                 break
-        for worker in list(self.workers):
-            worker.kill = True
-            if isinstance(worker.thread, threading.Thread):
-                worker.thread._invoke_excepthook = _say_nothing  # type: ignore[attr-defined]
-            self.resume(worker)
+        self.workers += self.crashed
+        silent, pool._base.LOGGER.disabled = pool._base.LOGGER.disabled, True  # type: ignore[attr-defined]
+        try:
+            for worker in list(self.workers):
+                worker.kill = True
+                if isinstance(worker.thread, threading.Thread):
+                    worker.thread._invoke_excepthook = _say_nothing  # type: ignore[attr-defined]
+                self.resume(worker)
+        finally:
+            pool._base.LOGGER.disabled = silent  # type: ignore[attr-defined]
 
     def of(self, thread: threading.Thread) -> Worker | None:
         """The worker of a `threading.Thread` that has not ended."""

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import io
 import socket
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ Forced = tuple[str, int, int]  # label, n, value
 
 HARMLESS = frozenset({"order", "split", "duplicate"})  # no connection breaks or is late by these
 WORLDLY = (ConnectionError, TimeoutError, socket.gaierror, EOFError)  # what a program is told of a broken or slow world
+OF_LIBRARIES = {  # the same, where a library's own errors are no kin of Python's: by module
+    "aiohttp": ("ServerDisconnectedError",),
+    "fate.reactor.errors": ("ConnectError", "ConnectionDone", "ConnectionLost"),
+    "twisted.internet.defer": ("TimeoutError",),
+    "twisted.internet.error": ("ConnectError", "ConnectionClosed"),
+}
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -156,9 +163,21 @@ def excused(error: BaseException | None, kinds: frozenset[str]) -> bool:
         return False
     if isinstance(error, asyncio.CancelledError):
         return "cancel" in kinds
-    if isinstance(error, WORLDLY):
+    if isinstance(error, WORLDLY) or is_of_a_library(error):
         return not kinds <= HARMLESS
+    reasons = getattr(error, "reasons", None)  # twisted.web's, each a Failure
+    if isinstance(reasons, list) and reasons:
+        return all(excused(getattr(reason, "value", None), kinds) for reason in reasons)
     return error.__cause__ is not None and excused(error.__cause__, kinds)
+
+
+def is_of_a_library(error: BaseException) -> bool:
+    """Whether it is one of `OF_LIBRARIES`."""
+    for module, names in OF_LIBRARIES.items():
+        classes = [vars(sys.modules[module]).get(name) for name in names] if module in sys.modules else []
+        if isinstance(error, tuple(cls for cls in classes if isinstance(cls, type))):
+            return True
+    return False
 
 
 def trouble_of(failure: Failure) -> Trouble:

@@ -7,12 +7,14 @@ is replaced meanwhile is `patches`' affair; where time passes, `kernel`'s; who t
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from fate import singletons
 from fate.sim import names, patches, world
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import (
@@ -28,7 +30,7 @@ from fate.sim.faults import Faults
 from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
-from fate.sim.story import describe_task
+from fate.sim.story import describe_task, describe_tasks
 
 T = TypeVar("T")
 DAY = 86400.0
@@ -250,9 +252,12 @@ class Universe(Generic[T]):
         self.result = result
         world.current = self.world
         patched.put(self.decisions.bits("random"))
+        collects = gc.isenabled()
+        gc.disable()  # when it comes depends on what ran before: the kernel and the end of the run collect
         try:
             for host in list(self.hosts.values()):
                 host.boot()
+            self.main.loop.place.enter()
             self._live(main, result)
         finally:
             try:
@@ -260,7 +265,10 @@ class Universe(Generic[T]):
             finally:
                 world.current = None
                 patched.take_away()
+                singletons.REAL.enter()
                 self._part()
+                if collects:
+                    gc.enable()
         result.decisions = self.decisions.decisions()
         result.failures = [failure for failure in self.failures if failure.kind not in self.allow]
         return result
@@ -279,9 +287,10 @@ class Universe(Generic[T]):
             host.disarm()
         if result.error is None:
             self.main.settle()
+        self._collect()
         for host in self.hosts.values():
-            if host.quiet:
-                continue
+            if host.quiet or not host.up or (host.task is not None and not host.task.done()):
+                continue  # a host whose program goes on has left nothing behind
             result.leftovers += [describe_task(task) for task in host.pending() if host.task is not task]
             result.leftovers += [f"connection {transport!r}" for transport in host.connections()]
         if result.leftovers and result.error is None:
@@ -293,6 +302,11 @@ class Universe(Generic[T]):
                 self.note("report", f"{report.get('message')}{told}", cause, host.name)
         result.events, self.kernel.history = self.kernel.history or [], None
         result.reports = [report for host in self.hosts.values() for report in host.loop.reports]
+
+    def _collect(self) -> None:
+        """Collect what nobody refers to: an error that nobody has asked for is reported then."""
+        if any(host.loop.made_tasks or host.loop.place.states for host in self.hosts.values()):
+            gc.collect(0)  # all that was made in this universe is young, for nothing was collected meanwhile
 
     def note(self, kind: str, message: str, error: BaseException | None = None, host: str = "main") -> None:
         """Something went wrong. See `Failure`."""
@@ -317,6 +331,8 @@ class Universe(Generic[T]):
             if self.world.threads is not None:
                 self.world.threads.end()
         finally:
+            if singletons.here().states:
+                self._collect()  # lest what is left is reported in another universe
             self.kernel.forget()
             for path in self.world.paths:
                 if os.path.exists(path):
@@ -330,13 +346,12 @@ class Universe(Generic[T]):
 
     def _stuck(self) -> None:
         waiting = [task for host in self.hosts.values() for task in host.pending()]
-        lines = "\n  ".join(describe_task(task) for task in waiting)
-        raise StuckError(f"nothing can ever happen any more; these tasks wait for ever:\n  {lines}")
+        raise StuckError(f"nothing can ever happen any more; these tasks wait for ever:{describe_tasks(waiting)}")
 
     def _over(self) -> None:
         waiting = [task for host in self.hosts.values() for task in host.pending()]
-        lines = "\n  ".join(describe_task(task) for task in waiting)
-        raise HangError(f"the program did not end within {self._limit:g} s of virtual time; still there:\n  {lines}")
+        limit = f"the program did not end within {self._limit:g} s of virtual time"
+        raise HangError(f"{limit}; still there:{describe_tasks(waiting)}")
 
 
 def current() -> Universe[Any]:

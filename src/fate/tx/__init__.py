@@ -1,7 +1,8 @@
 """Twisted on Fate: `install()` makes a `FateReactor` the reactor that `from twisted.internet import reactor` gives.
 
 The map: `reactor` is the reactor; `_delayed` its timed calls and `_descriptors` its readers and writers, both
-compiled; `deferreds` puts Fate's Deferreds under Twisted; `stage` is what `fate run` needs; `errors` joins Fate's
+compiled; `deferreds` puts Fate's Deferreds under Twisted; `stage` is what `fate run` needs; `running` is `run`,
+for a loop that runs already; `errors` joins Fate's
 errors to Twisted's. Nothing of Twisted is imported before `install` is called or a name is asked for.
 """
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from fate.loop import Fate
     from fate.tx.errors import ReactorInstalledError
     from fate.tx.reactor import FateReactor
+    from fate.tx.running import run
 
-__all__ = ["FateReactor", "ReactorInstalledError", "install"]
+__all__ = ["FateReactor", "ReactorInstalledError", "install", "run"]
 
-_HOMES = {"FateReactor": "fate.tx.reactor", "ReactorInstalledError": "fate.tx.errors"}
+_HOMES = {"FateReactor": "fate.tx.reactor", "ReactorInstalledError": "fate.tx.errors", "run": "fate.tx.running"}
 
 
 def install(loop: Fate | None = None, *, deferreds: bool = False) -> FateReactor:

@@ -28,9 +28,10 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.main import installReactor
 from twisted.internet.posixbase import PosixReactorBase, _ContinuousPolling
-from twisted.logger import Logger
+from twisted.logger import LogEvent, Logger, LogLevel, globalLogBeginner, globalLogPublisher, textFileLogObserver
 from zope.interface import implementer
 
+from fate import singletons
 from fate.errors import LoopRunningError
 from fate.loop import Fate
 from fate.tx._delayed import DelayedCall, callLater
@@ -70,6 +71,23 @@ class Signals:
         self.installed = False
 
 
+class HostSignals:
+    """Signals in a universe: those that its hosts are sent, which are the loop's affair."""
+
+    def __init__(self, reactor: FateReactor) -> None:
+        self.reactor = reactor
+
+    def install(self) -> None:
+        """SIGINT and SIGTERM stop the reactor."""
+        for number, stop in ((signal.SIGINT, self.reactor.sigInt), (signal.SIGTERM, self.reactor.sigTerm)):
+            self.reactor.loop.add_signal_handler(number, stop, number, None)
+
+    def uninstall(self) -> None:
+        """No longer."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.reactor.loop.remove_signal_handler(number)
+
+
 @implementer(IReactorFDSet)
 class FateReactor(AsyncioSelectorReactor):
     """Twisted's reactor on a Fate.
@@ -88,10 +106,17 @@ class FateReactor(AsyncioSelectorReactor):
                 loop = Fate()
                 loop._ended = True  # a reactor is never closed, so neither is its loop, and nobody is to be warned
         self.loop = loop
+        self.guest = False  # the loop is not the reactor's own: it goes on when the reactor stops
         self._descriptors = Descriptors(self, loop)
         self._continuous = _ContinuousPolling(self)
         self._threadCallsDue = False
         PosixReactorBase.__init__(self)  # past the asyncio reactor, here and below
+
+    def begin(self, loop: Fate | None) -> None:
+        """It is new on a host of a universe, or in the world outside. See `fate.singletons`."""
+        type(self).__init__(self, loop)
+        if loop is not None:
+            tell_errors()
 
     @property
     def _asyncioEventloop(self) -> Fate:  # type: ignore[override]  # programs ask the asyncio reactor for it
@@ -102,9 +127,12 @@ class FateReactor(AsyncioSelectorReactor):
     def run(self, installSignalHandlers: bool = True) -> None:
         """Run until `stop()`.
 
+        In a universe it may be called inside the loop, which runs there from the beginning.
         Raises Twisted's ReactorAlreadyRunning and ReactorNotRestartable; LoopRunningError inside a running loop.
         """
-        if not self._started and not self._startedBefore and self.loop.is_running():
+        if singletons.here().loop is self.loop:
+            self.guest = True
+        elif not self._started and not self._startedBefore and self.loop.is_running():
             raise LoopRunningError(
                 "The reactor's loop is running already, and the reactor with it once reactor.startRunning() was called:"
                 " await, or leave run() out"
@@ -127,6 +155,9 @@ class FateReactor(AsyncioSelectorReactor):
 
     def mainLoop(self) -> None:
         """Turn the loop until `crash()`."""
+        turn_while = singletons.here().turn_while
+        if self.guest and turn_while is not None:
+            turn_while(lambda: self._started)
         while self._started:
             self.loop.run_forever()
             if self._started and not self._stopped:  # loop.stop(), by somebody who knows only asyncio
@@ -149,7 +180,7 @@ class FateReactor(AsyncioSelectorReactor):
     def crash(self) -> None:
         """Have `run()` return at once, without the shutdown triggers."""
         PosixReactorBase.crash(self)
-        if self.loop.is_running():
+        if self.loop.is_running() and not self.guest:
             self.loop.stop()
 
     def iterate(self, delay: float = 0.0) -> None:
@@ -185,8 +216,8 @@ class FateReactor(AsyncioSelectorReactor):
         """Call everything that is due; do not wait."""
         self.iterate(0)
 
-    def _signalsFactory(self) -> Signals:
-        return Signals(self)
+    def _signalsFactory(self) -> Any:
+        return HostSignals(self) if self.guest else Signals(self)
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -292,6 +323,27 @@ def _nothing() -> None:
     pass
 
 
+def tell_errors() -> None:
+    """Have what Twisted logs as an error in a universe reach the loop's exception handler, and so count there."""
+    if globalLogBeginner._temporaryObserver is not None:  # nobody logs yet: critical events would go to stderr
+        globalLogBeginner.beginLoggingTo([_tell_stderr], True, False)  # type: ignore[list-item]
+    globalLogPublisher.addObserver(_tell_error)  # type: ignore[arg-type]  # once, however often
+
+
+def _tell_error(event: LogEvent) -> None:
+    loop, failure = singletons.here().loop, event.get("log_failure") or event.get("failure")
+    if loop is not None and failure is not None:
+        loop.call_exception_handler({"message": "Twisted logged an error", "exception": failure.value})
+
+
+def _tell_stderr(event: LogEvent) -> None:
+    """If the reactor has never run, what is logged is of a universe that has ended, and whose garbage is collected."""
+    reactor: Any = sys.modules.get(NAME)
+    ran = reactor is not None and (reactor._started or reactor._startedBefore)
+    if ran and singletons.here().loop is None and event["log_level"] is LogLevel.critical:
+        textFileLogObserver(sys.stderr)(event)
+
+
 def install_reactor(loop: Fate | None = None) -> FateReactor:
     """What `fate.tx.install` does, but for the Deferreds."""
     installed = sys.modules.get(NAME)
@@ -306,6 +358,9 @@ def install_reactor(loop: Fate | None = None) -> FateReactor:
         )
     reactor = FateReactor(loop)
     installReactor(reactor)
+    singletons.add(reactor)
+    if singletons.here().loop is not None:
+        tell_errors()
     if asyncio._get_running_loop() is None:
         asyncio.set_event_loop(reactor.loop)
     return reactor

@@ -16,6 +16,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from fate import singletons
 from fate.loop import Fate
 from fate.tx.reactor import NAME, FateReactor
 
@@ -41,6 +42,7 @@ def recast(reactor: Any) -> Any:
         return reactor
     give_up(reactor)
     cast: FateReactor = stand_in(cls)(loop)
+    singletons.add(cast)
     if asyncio._get_running_loop() is None:
         asyncio.set_event_loop(cast.loop)
     return cast
