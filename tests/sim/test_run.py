@@ -6,10 +6,13 @@ import asyncio
 import datetime
 import gc
 import os
+import queue
 import random
 import secrets
+import selectors
 import socket
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -385,3 +388,21 @@ def test_a_broken_promise_ends_the_run():
     result = universe.attempt(main)
     assert [failure.kind for failure in result.failures] == ["promise"]
     assert "no money is lost" in result.failures[0].message
+
+
+def test_an_import_in_a_universe_leaves_python_as_it_was(tmp_path, monkeypatch):
+    (tmp_path / "imported_inside.py").write_text("from threading import Lock, RLock\nfrom queue import SimpleQueue\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = threading.RLock, threading._RLock, queue._PySimpleQueue, queue.SimpleQueue, selectors.SelectSelector
+
+    async def main():
+        import imported_inside
+
+        return imported_inside.Lock is not lock
+
+    lock = threading.Lock
+    assert sim.run(main)
+    module = sys.modules.pop("imported_inside")
+    assert (module.Lock, module.RLock, module.SimpleQueue) == (threading.Lock, threading.RLock, queue.SimpleQueue)
+    now = threading.RLock, threading._RLock, queue._PySimpleQueue, queue.SimpleQueue, selectors.SelectSelector
+    assert now == before and threading.Lock is lock

@@ -93,6 +93,7 @@ class Patches:
         self._replacements = {id(original): (original, ours) for original, ours in pairs}
         self._extra = threads.extra_places()
         self._modules = 0
+        self._known: frozenset[str] = frozenset()
         self._places: list[tuple[dict[str, Any], str, Any, Any]] = []
         self._random: Any = None
         self._uuid: Any = None
@@ -114,6 +115,7 @@ class Patches:
         places.append((uuid.__dict__, "_generate_time_safe", getattr(uuid, "_generate_time_safe", None), None))
         self._places = places
         self._modules = len(sys.modules)
+        self._known = frozenset(sys.modules)
 
     def put(self, seed: int) -> None:
         """Put everything in place; the module `random` begins anew from `seed`."""
@@ -146,14 +148,17 @@ class Patches:
 
     def _clean(self) -> None:
         back = {id(ours): (ours, original) for original, ours in self._replacements.values()}
-        for module in list(sys.modules.values()):
+        for key, module in list(sys.modules.items()):
             names = getattr(module, "__dict__", None)
             if type(names) is not dict or names.get("__name__", "").startswith("fate.sim"):
                 continue
             for name, value in list(names.items()):
                 found = back.get(id(value))
-                if found is not None and found[0] is value:
-                    names[name] = found[1]
+                if found is None or found[0] is not value:
+                    continue
+                if key in self._known and not value.__module__.startswith("fate.sim"):
+                    continue  # Python's own thing, such as `threading._RLock`, where it has always been
+                names[name] = found[1]
 
 
 _prepared: list[Patches] = []
