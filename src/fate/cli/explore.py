@@ -31,6 +31,7 @@ __all__ = ["command"]
 @click.option("--seed", type=int, help="Only this seed, at random.")
 @click.option("-j", "--jobs", type=click.IntRange(1), default=1, show_default=True, help="How many processes.")
 @click.option("--faults", default="all", show_default=True, help="Which faults, by name, with commas; or none.")
+@click.option("--relaxed", is_flag=True, help="Shuffle call_soon too; on asyncio what that finds cannot happen.")
 @click.option("--task", "tasks", multiple=True, help="Cancel only this task or async function. May be repeated.")
 @click.option("--allow", multiple=True, help="A kind of failure that is none here. May be repeated.")
 @click.option(
@@ -45,6 +46,7 @@ def command(
     seed: int | None,
     jobs: int,
     faults: str,
+    relaxed: bool,
     tasks: tuple[str, ...],
     allow: tuple[str, ...],
     limit: float,
@@ -63,12 +65,16 @@ def command(
       fate explore bank.py::transfer --faults latency,cancel
     """
     uncovered = settle(keep=kept)
-    from fate.sim.faults import KINDS, Faults
+    from fate.sim.faults import RELAXED, Faults
     from fate.sim.keep import Store
     from fate.sim.programs import Program
     from fate.sim.trial import Rules
 
-    names = list(KINDS) if faults == "all" else [] if faults == "none" else [name for name in faults.split(",") if name]
+    names = [] if faults == "none" else [name for name in faults.split(",") if name]
+    if faults == "all":
+        names = list(Faults.all().kinds)
+    if relaxed:
+        names.append(RELAXED)
     rules = Rules.make(Faults(names, tasks or None), limit, allow, strict)
     scenario = Program.parse(program)
     scenario.load()

@@ -23,10 +23,11 @@ from fate.sim.faults import HAND_OFF, PENDING
 from fate.sim.keep import Kept, lines_of, number_of
 from fate.sim.programs import Runnable
 from fate.sim.shrink import Shrinker
-from fate.sim.trial import Outcome, Rules, Trial, attempt, run, run_all
+from fate.sim.trial import MOST_STEPS, Outcome, Rules, Trial, attempt, run, run_all
 
 BATCH = 8  # trials that travel together to a worker
 AHEAD = 3  # batches that wait for each worker
+STEPS, TIMES = 100_000, 1000  # a run hangs if time passes so often, and that many times as often as without faults
 
 
 class Search:
@@ -64,6 +65,7 @@ class Search:
         self.on_progress = on_progress
         self.runs = 0
         self.total: int | None = None
+        self.steps = MOST_STEPS
 
     def find(self) -> Outcome | None:
         """Run until one fails; return what came of it, None if none did."""
@@ -75,7 +77,8 @@ class Search:
             return benign
         alone = list(single_faults(benign.decisions)) if self.singles and self.rules.kinds else []
         self.total = self.runs + len(alone) + len(self.seeds)
-        for outcome in self._outcomes(chain(alone, self.random())):
+        self.steps = STEPS + TIMES * benign.steps
+        for outcome in self._outcomes(self._bounded(chain(alone, self.random()))):
             if outcome.trouble is not None:
                 return outcome
         return None
@@ -83,6 +86,10 @@ class Search:
     def random(self) -> Iterator[Trial]:
         """The random trials, one a seed."""
         return (Trial(seed, drawn=True, origin="seed") for seed in self.seeds)
+
+    def _bounded(self, trials: Iterable[Trial]) -> Iterator[Trial]:
+        """The same, none of which may take a thousand times as long as the run without faults."""
+        return (msgspec.structs.replace(trial, steps=self.steps) for trial in trials)
 
     def _benign(self) -> Outcome:
         trial = Trial()
@@ -153,7 +160,7 @@ def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
 
     def fails(faults: Mapping[tuple[str, int], int]) -> bool:
         forced = tuple((label, n, value) for (label, n), value in faults.items())
-        outcome = run(program, rules, Trial(found.trial.seed, forced, origin="shrinking"))
+        outcome = run(program, rules, Trial(found.trial.seed, forced, origin="shrinking", steps=found.trial.steps))
         seen[frozenset(faults.items())] = outcome
         return trouble.like(outcome.trouble)
 

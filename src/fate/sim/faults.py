@@ -13,6 +13,8 @@ from typing import Any
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import ScenarioError
 
+RELAXED = "relaxed"  # never among "all": asyncio promises that it cannot happen
+
 # kind: (how likely by default, what its value means in words)
 KINDS: dict[str, tuple[float, str]] = {
     "order": (0.2, "what was ready at the same time on {where} came in order {value}"),
@@ -29,6 +31,7 @@ KINDS: dict[str, tuple[float, str]] = {
     "job": (0.1, "the {nth} executor job of {where} began {late} late"),
     "crash": (0.01, "host {where} crashed at its {nth} message and came back after {value} s"),
     "cancel": (0.02, "task {where} was cancelled at {note}, {way_to_cancel} (its {nth} await)"),
+    RELAXED: (0.1, "the {nth} callback of {where} that had to wait changed places with one {value} before it"),
 }
 NETWORK = frozenset({"latency", "split", "reset", "refuse", "loss", "duplicate", "reorder", "partition", "crash"})
 LATENCY_STEPS = 1000  # 100 ms at most, in steps of 0.1 ms
@@ -63,8 +66,8 @@ class Faults:
 
     @classmethod
     def all(cls, tasks: Iterable[str] | None = None) -> Faults:
-        """Every kind, each as likely as by default."""
-        return cls(list(KINDS), tasks)
+        """Every kind that can happen, each as likely as by default."""
+        return cls([kind for kind in KINDS if kind != RELAXED], tasks)
 
     @classmethod
     def make(cls, given: Any) -> Faults | None:
@@ -129,6 +132,9 @@ def ordinal(number: int) -> str:
 
 def duration(ns: int) -> str:
     """Nanoseconds in words."""
+    for seconds, unit in ((86_400, "days"), (3600, "hours")):
+        if ns >= 2_000_000_000 * seconds:
+            return f"{ns / 1e9 / seconds:.4g} {unit}"
     if ns >= 1_000_000_000:
         return f"{ns / 1e9:g} s"
     if ns >= 1_000_000:

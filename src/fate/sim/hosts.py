@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fate.sim import dead, sockets
 from fate.sim.errors import HostError, StuckError
-from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS
+from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS, RELAXED
 from fate.sim.kernel import Poll, Waits
-from fate.sim.loop import UniverseFate
+from fate.sim.loop import RelaxedFate, UniverseFate
 from fate.sim.states import NEVER
 from fate.sim.watcher import Watcher
 from fate.sim.world import BOOT_NS, World
@@ -59,9 +59,10 @@ class Host:
         self.booted = self.up = self.machine.up = True
         self.paused = False
         self.poll = Poll(self.world.kernel, self.name, self.main is not None, self.boot_ns)
-        self.loop = UniverseFate(self, self.poll)
-        self.watcher = None
         faults = self.universe.faults
+        relaxed = faults is not None and RELAXED in faults.kinds
+        self.loop: UniverseFate = (RelaxedFate if relaxed else UniverseFate)(self, self.poll)
+        self.watcher = None
         cancels = faults is not None and "cancel" in faults.kinds
         if self.universe.promises or cancels or self.world.kernel.history is not None:
             self.watch()
@@ -111,6 +112,12 @@ class Host:
         kernel = self.world.kernel
         steps = kernel.decisions.decide("job " + self.name, LATENCY_STEPS, faults.kinds["job"], kernel.now)
         return steps * LATENCY_STEP_NS
+
+    def overtake(self, bound: int) -> int:
+        """With which callback before it, counted backwards, one that is called soon changes places; 0: none."""
+        faults, kernel = self.universe.faults, self.world.kernel
+        assert faults is not None
+        return kernel.decisions.decide(f"{RELAXED} {self.name}", bound, faults.kinds[RELAXED], kernel.now)
 
     def ask_names(self, name: str) -> None:
         """A blocking look-up of `name`: it may be slow, or fail."""
@@ -247,11 +254,15 @@ class Host:
 
     def settle(self) -> None:
         """Let what is on its way arrive: the other end of what the program has just closed."""
+        kernel = self.world.kernel
         for count in range(SETTLE):
             if not self.pending() and not self.connections():
                 self.quiet = True
                 break
-            self.loop.run_until_complete(asyncio.sleep(0.02 if count else 1e-9))
+            wait, arrives = 0.02 if count else 1e-9, kernel.next_event()
+            if arrives != NEVER:  # it may be late, or on a network that is cut
+                wait = max(wait, (arrives - kernel.now + 1) / 1e9)
+            self.loop.run_until_complete(asyncio.sleep(wait))
 
     def end(self) -> None:
         """Cancel every task, close every connection, run the loop until all have ended, and close it."""

@@ -54,6 +54,7 @@ cdef class Kernel:
     cdef public list history
     cdef public int64_t idle_polls
     cdef public int64_t steps
+    cdef public int64_t most_steps
     cdef list _heap
     cdef int64_t _number
     cdef public object on_limit

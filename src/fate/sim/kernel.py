@@ -111,7 +111,8 @@ class Kernel:
         self.waits = None
         self.history = None
         self.idle_polls = 0
-        self.steps = 0  # of time, since garbage was collected
+        self.steps = 0  # how often time has passed
+        self.most_steps = NEVER  # the universe is given up after so many
         self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
         self._number = 0
         self.on_limit: Callable[[], object] | None = None  # both raise
@@ -150,15 +151,14 @@ class Kernel:
 
     def go_to(self, when: int) -> int:
         """Let time pass until `when`."""
-        if when > self.limit:
-            self.now = self.limit
+        if when > self.limit or self.steps >= self.most_steps:
+            self.now = min(when, self.limit)
             if self.on_limit is not None:
                 self.on_limit()
         if when > self.now:
             self.now = when
             self.steps += 1
-            if self.steps == STEPS:
-                self.steps = 0
+            if self.steps % STEPS == 0:
                 gc.collect(1)
         return 0
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fate.sim.decisions import Decision
-from fate.sim.faults import describe
+from fate.sim.faults import RELAXED, describe
 from fate.sim.keep import Kept
 from fate.sim.trial import Outcome
 
@@ -32,6 +32,8 @@ def report(kept: Kept, runs: int, replay: str, out_of: int | None = None) -> str
     host = "" if trouble.host == "main" else f"on host {trouble.host}, "
     lines.append(f"  {where}{host}{trouble.when / 1e9:.9g} s after the beginning ({KINDS[trouble.kind]})")
     lines += faults_in_words(kept.faults, out_of)
+    if any(fault.label.startswith(RELAXED) for fault in kept.faults):
+        lines.append("Found by --relaxed: on asyncio, callbacks run in the order of call_soon, so this cannot happen there.")
     which = "with no fault" if not kept.faults else f"with seed {kept.trial.seed}"
     lines.append(f"Found in {'1 run' if runs == 1 else f'{runs} runs'}, fails every time {which}.")
     lines.append(f"Replay it: {replay}")

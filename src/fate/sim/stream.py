@@ -334,6 +334,10 @@ class Stream(End):
 
     def established(self, _: object = None) -> int:
         """The connection is there: whoever waits for it may know."""
+        if self.state == CLOSED:  # given up meanwhile: who accepted it sees it end
+            if self.host.up:
+                self._send_end(FIN)
+            return 0
         self.state = CONNECTED
         self.changed()
         return 0

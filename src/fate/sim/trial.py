@@ -4,8 +4,9 @@
 many is `explore`'s.
 
 A fault's own error is no failure. A connection that was reset raises ConnectionResetError, a late answer TimeoutError,
-a task that was cancelled CancelledError: if that is all that a program ends with, it was told of the fault and said
-so, and nobody made a mistake. `excused` has the rules; `strict` switches them off.
+a task that was cancelled CancelledError, and libraries have errors of their own for that: if that is all that a program
+ends with, it was told of the fault and said so, and nobody made a mistake. `excused` has the rules; `strict` switches
+them off.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import re
 import socket
-import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,11 @@ from fate.sim.programs import Runnable
 from fate.sim.universe import DAY, Failure, Result, Universe
 
 Forced = tuple[str, int, int]  # label, n, value
+MOST_STEPS = 10_000_000  # so often time passes in a run of which nothing is known
 
 HARMLESS = frozenset({"order", "split", "duplicate"})  # no connection breaks or is late by these
 WORLDLY = (ConnectionError, TimeoutError, socket.gaierror, EOFError)  # what a program is told of a broken or slow world
-OF_LIBRARIES = {  # the same, where a library's own errors are no kin of Python's: by module
-    "aiohttp": ("ServerDisconnectedError",),
-    "fate.reactor.errors": ("ConnectError", "ConnectionDone", "ConnectionLost"),
-    "twisted.internet.defer": ("TimeoutError",),
-    "twisted.internet.error": ("ConnectError", "ConnectionClosed"),
-}
+FOREIGN = re.compile("Connect|Timeout")  # the same by name, where a library's own errors are no kin of Python's
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -74,12 +71,14 @@ class Trial(msgspec.Struct, frozen=True):
 
     seed: the universe's. forced: decisions whose value is given. drawn: draw the others; else all are benign.
     origin: how it came about: "no faults", "one fault", "seed", "kept" or "shrinking".
+    steps: the run hangs if time passes more often than this.
     """
 
     seed: int = 0
     forced: tuple[Forced, ...] = ()
     drawn: bool = False
     origin: str = "no faults"
+    steps: int = MOST_STEPS
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -104,11 +103,13 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of one try. decisions: all, if they were asked for; else those that are not benign."""
+    """What came of one try. decisions: all, if they were asked for; else those that are not benign. steps: how often
+    time passed."""
 
     trial: Trial
     trouble: Trouble | None
     decisions: tuple[Decision, ...]
+    steps: int = 0
 
     def faults(self) -> list[Decision]:
         """The decisions that differed from the benign default."""
@@ -127,6 +128,7 @@ def attempt(program: Runnable, rules: Rules, trial: Trial, history: bool = False
         drawn=trial.drawn,
         history=history,
         limit=rules.limit,
+        steps=trial.steps,
         allow=rules.allow,
     )
     main = program.load()
@@ -140,7 +142,7 @@ def run(program: Runnable, rules: Rules, trial: Trial, everything: bool = False)
     with contextlib.redirect_stdout(io.StringIO()):
         result, failure = attempt(program, rules, trial)
     decisions = tuple(result.decisions if everything else result.faults()) if failure or everything else ()
-    return Outcome(trial, trouble_of(failure) if failure else None, decisions)
+    return Outcome(trial, trouble_of(failure) if failure else None, decisions, result.steps)
 
 
 def run_all(program: Runnable, rules: Rules, trials: list[Trial], everything: bool = False) -> list[Outcome]:
@@ -163,21 +165,12 @@ def excused(error: BaseException | None, kinds: frozenset[str]) -> bool:
         return False
     if isinstance(error, asyncio.CancelledError):
         return "cancel" in kinds
-    if isinstance(error, WORLDLY) or is_of_a_library(error):
+    if isinstance(error, WORLDLY) or any(FOREIGN.search(base.__name__) for base in type(error).__mro__):
         return not kinds <= HARMLESS
     reasons = getattr(error, "reasons", None)  # twisted.web's, each a Failure
     if isinstance(reasons, list) and reasons:
         return all(excused(getattr(reason, "value", None), kinds) for reason in reasons)
     return error.__cause__ is not None and excused(error.__cause__, kinds)
-
-
-def is_of_a_library(error: BaseException) -> bool:
-    """Whether it is one of `OF_LIBRARIES`."""
-    for module, names in OF_LIBRARIES.items():
-        classes = [vars(sys.modules[module]).get(name) for name in names] if module in sys.modules else []
-        if isinstance(error, tuple(cls for cls in classes if isinstance(cls, type))):
-            return True
-    return False
 
 
 def trouble_of(failure: Failure) -> Trouble:

@@ -26,7 +26,7 @@ from fate.sim.errors import (
     StuckError,
     UniverseError,
 )
-from fate.sim.faults import Faults
+from fate.sim.faults import Faults, duration
 from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
@@ -34,6 +34,7 @@ from fate.sim.story import describe_task, describe_tasks
 
 T = TypeVar("T")
 DAY = 86400.0
+STEPS_OF_THE_END = 10_000  # so often time passes while what is left is cancelled
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Result(Generic[T]):
 
     value: what the program returned, None if it failed. error: what it raised, None if it did not.
     decisions: all that were taken, in their order. events: what happened, if that was asked for: tuples that begin with
-    the virtual time in nanoseconds and what it was. seconds: how long it took, in virtual time.
+    the virtual time in nanoseconds and what it was. seconds: how long it took, in virtual time. steps: how often time
+    passed.
     """
 
     seed: int
@@ -51,6 +53,7 @@ class Result(Generic[T]):
     decisions: list[Decision] = field(default_factory=list)
     events: list[tuple[Any, ...]] = field(default_factory=list)
     seconds: float = 0.0
+    steps: int = 0
     reports: list[dict[str, Any]] = field(default_factory=list)
     leftovers: list[Any] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -90,7 +93,8 @@ class Universe(Generic[T]):
     faults: what may go wrong: None (nothing), "all", names of `faults.KINDS`, probabilities by name, or a `Faults`.
     overrides: decisions that are forced, by (label, n). drawn: False: all others are benign.
     history: keep what happens, for `Result.events`.
-    limit: the virtual time in seconds after which the run counts as hanging.
+    limit: the virtual time in seconds after which the run counts as hanging. steps: so does one in which time passes
+        more often than this; 0: as often as it likes.
     allow: kinds of failures that are none here.
     Raises ScenarioError for arguments of a wrong kind.
     """
@@ -104,6 +108,7 @@ class Universe(Generic[T]):
         drawn: bool = True,
         history: bool = False,
         limit: float = 30 * DAY,
+        steps: int = 0,
         allow: Iterable[str] = (),
     ) -> None:
         if not isinstance(seed, int) or isinstance(seed, bool):
@@ -118,6 +123,8 @@ class Universe(Generic[T]):
         self.faults = Faults.make(faults)
         self.decisions = Decisions(seed, overrides, drawn)
         self.kernel = Kernel(self.decisions, int(limit * 1e9))
+        if steps:
+            self.kernel.most_steps = steps
         if history:
             self.kernel.history = []
         if self.faults is not None:
@@ -283,6 +290,7 @@ class Universe(Generic[T]):
             result.error = error
             self._failed(error)
         result.seconds = self.kernel.now / 1e9
+        result.steps = self.kernel.steps
         for host in self.hosts.values():
             host.disarm()
         if result.error is None:
@@ -325,6 +333,7 @@ class Universe(Generic[T]):
         for host in self.hosts.values():
             host.frozen = True  # each ends alone
         self.kernel.limit = self.kernel.now + int(DAY * 1e9)
+        self.kernel.most_steps = self.kernel.steps + STEPS_OF_THE_END
         try:
             for host in self.hosts.values():
                 host.end()
@@ -350,7 +359,9 @@ class Universe(Generic[T]):
 
     def _over(self) -> None:
         waiting = [task for host in self.hosts.values() for task in host.pending()]
-        limit = f"the program did not end within {self._limit:g} s of virtual time"
+        kernel = self.kernel
+        steps = f"{kernel.most_steps:,} steps, " if kernel.steps >= kernel.most_steps else ""
+        limit = f"the program did not end within {steps}{duration(kernel.now)} of virtual time"
         raise HangError(f"{limit}; still there:{describe_tasks(waiting)}")
 
 
