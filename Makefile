@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format conformance others bench soak sanitize sanitized docs clean
+.PHONY: help install demo test check format conformance others bench bugs soak sanitize sanitized docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make conformance  CPython'"'"'s asyncio tests, and Twisted'"'"'s, against Fate'
 	@echo 'make others       test suites of other projects (uvloop, tornado, aiohttp, ...) against Fate; SUITE=tornado: one'
 	@echo 'make bench        Fate beside its peers: loop, network, Deferreds; charts in docs/_static/bench'
+	@echo 'make bugs         known bugs of redis-py, anyio, aiojobs and asyncio, found by `fate explore`; BUG=redis: one'
 	@echo 'make soak         a server on Fate under storms and faults; SECONDS=600, CONNECTIONS=10000'
 	@echo 'make sanitize     the compiled modules'"'"' tests under GCC'"'"'s address and undefined-behaviour sanitizers'
 	@echo 'make docs         build the documentation into docs/_build'
@@ -94,6 +95,10 @@ sanitized: $(VENV)/made-test
 
 bench: $(VENV)/made
 	$(BIN)/python -m benchmarks --charts docs/_static/bench
+
+BUG ?=
+bugs: $(VENV)/made
+	$(BIN)/python -m benchmarks.bugs --reports $(if $(BUG),--only $(BUG))
 
 docs: $(VENV)/made-docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build

@@ -37,6 +37,13 @@ BANK = """
     async def needs_environment():
         assert os.environ["NEEDED"] == "yes"
 
+    async def in_order():
+        order = []
+        for number in range(3):
+            asyncio.get_running_loop().call_soon(order.append, number)
+        await asyncio.sleep(0)
+        assert order == [0, 1, 2]
+
     runs = 0
 
     async def drifting():
@@ -116,11 +123,19 @@ def test_two_runs_of_a_seed_are_compared(workshop: Workshop, bank: Path) -> None
     assert same.code == 0 and "seed 0 was the same in both runs" in same.out
     other = workshop.fate("explore", "bank.py::drifting", "--check-determinism")
     assert other.code == 1
+    assert "seed 0 was not the same in both runs" in other.out
     assert re.search(
-        r"they part at event \d+:\n  first:  1\d+ run .*\n  second: 2\d+ run .*"
-        r"\nBefore that, in the first run: 0 run main main drifting ",
+        r"The first event that differs is number \d+:\n  first run: 1\.0.*\n    in #\d+: .*(\n      at .*)*"
+        r"\n  second run: 2\.0.*\n    in #\d+: ",
         other.out,
     )
+
+
+def test_call_soon_is_shuffled_when_asked_for_and_the_report_says_so(workshop: Workshop, bank: Path) -> None:
+    assert workshop.fate("explore", "bank.py::in_order", "--seeds", "20").code == 0
+    done = workshop.fate("explore", "bank.py::in_order", "--relaxed")
+    assert done.code == 1 and "Found by --relaxed: on asyncio, callbacks run in the order of call_soon" in done.out
+    assert workshop.fate("replay", kept(workshop)).code == 1
 
 
 def test_a_program_gets_the_variables_that_it_needs_and_no_others(workshop: Workshop, bank: Path) -> None:

@@ -84,3 +84,42 @@ def not_async() -> None:
 
 
 number = 7
+
+
+async def overtaken() -> None:
+    """Fails when callbacks do not run in the order in which they were given to call_soon."""
+    loop, order = asyncio.get_running_loop(), []  # type: ignore[var-annotated]
+    for number in range(3):
+        loop.call_soon(order.append, number)
+    await asyncio.sleep(0)
+    assert order == [0, 1, 2], f"the order was {order}"
+
+
+async def restless() -> None:
+    """Goes on for ever when a message is late."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 7) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", 7)
+        began = server.get_loop().time()
+        writer.write(b"hello\n")
+        await reader.readline()
+        writer.close()
+        while server.get_loop().time() - began > 0.02:
+            await asyncio.sleep(0.001)
+
+
+async def good_bye() -> None:
+    """Says something and closes the connection; whether that arrives it does not wait for."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 7):
+        _, writer = await asyncio.open_connection("127.0.0.1", 7)
+        writer.write(b"hello\n")
+        writer.close()

@@ -460,3 +460,22 @@ def test_one_fault_can_be_forced():
     broken = sim.attempt(main, faults="all", drawn=False, overrides={resets[2].key: 1})
     assert isinstance(broken.error, (ConnectionResetError, asyncio.IncompleteReadError))
     assert [d.key for d in broken.faults()] == [resets[2].key]
+
+
+def test_a_connection_that_is_given_up_while_it_is_made_ends_for_who_accepted_it():
+    async def main():
+        accepted = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_server(
+            lambda reader, writer: accepted.set_result((reader, writer)), "127.0.0.1", 7
+        )
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await asyncio.open_connection("127.0.0.1", 7)
+        reader, writer = await accepted
+        data = await reader.read()
+        writer.close()
+        server.close()
+        return data
+
+    late = {("latency main->main", 1): 20}  # the answer to the connection, by 2 ms
+    assert sim.attempt(main, faults="latency", overrides=late, drawn=False).value == b""

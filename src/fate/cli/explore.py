@@ -114,27 +114,20 @@ def _tell(program: Program, rules: Rules, found: Outcome, runs: int, store: Stor
     if kept is None:
         return unsteady(program.name, found)
     store.put(kept)
-    return report(kept, runs, f"fate replay {kept.id}", len(found.faults()))
+    return report(kept, runs, f"fate replay {kept.id}", found)
 
 
 def _check(program: Program, rules: Rules, seed: int) -> int:
     from fate.sim.explore import histories
-    from fate.sim.report import first_difference
+    from fate.sim.report import difference_in_words
     from fate.sim.trial import Trial
 
-    trial = Trial(seed, drawn=True, origin="seed")
-    first, second = histories(program, rules, trial, 2)
-    difference = first_difference(first, second)
-    if difference is None:
+    first, second = histories(program, rules, Trial(seed, drawn=True, origin="seed"), 2)
+    lines = difference_in_words(first, second)
+    if not lines:
         click.echo(f"{program.name}: seed {seed} was the same in both runs, {len(first)} events")
         return 0
-    number, one, other = difference
-    click.echo(f"{program.name}: seed {seed} was not the same in both runs; they part at event {number + 1}:")
-    click.echo(f"  first:  {one}\n  second: {other}")
-    for which, events in (("first", first), ("second", second)):
-        before = next((event for event in reversed(events[:number]) if ".py:" in event), None)
-        if before is not None:
-            click.echo(f"Before that, in the {which} run: {before}")
+    click.echo(f"{program.name}: seed {seed} was not the same in both runs.\n" + "\n".join(lines))
     return 1
 
 

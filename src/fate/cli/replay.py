@@ -19,8 +19,9 @@ __all__ = ["command"]
 @click.command("replay")
 @click.argument("id")
 @click.option("--pdb", "debug", is_flag=True, help="Open the debugger where it fails.")
+@click.option("--all", "everything", is_flag=True, help="Show a long history whole too.")
 @click.option("--env", "kept", multiple=True, help="An environment variable that the program needs. May be repeated.")
-def command(id: str, debug: bool, kept: tuple[str, ...]) -> None:
+def command(id: str, debug: bool, everything: bool, kept: tuple[str, ...]) -> None:
     """Run a failure that was found once more.
 
     Shows the whole history: virtual time, host, task, event, and which callback caused it. If the program changed
@@ -36,11 +37,11 @@ def command(id: str, debug: bool, kept: tuple[str, ...]) -> None:
 
     from fate.sim.keep import lines_of
     from fate.sim.programs import Program
-    from fate.sim.report import faults_in_words, first_difference, history
+    from fate.sim.report import MOST_SHOWN, faults_in_words, first_difference, history, shortened
     from fate.sim.trial import attempt, trouble_of
 
     result, failure = attempt(Program.parse(found.program), found.rules, found.trial, history=True)
-    for line in history(result.events, result.faults()):
+    for line in shortened(history(result.events, result.faults()), None if everything else MOST_SHOWN):
         click.echo(line)
     difference = first_difference(found.events, lines_of(result.events))
     if difference is not None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from itertools import chain, islice
+from typing import Any
 
 import msgspec
 
@@ -171,12 +172,12 @@ def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
     return seen[frozenset(least.items())]
 
 
-def histories(program: Runnable, rules: Rules, trial: Trial, count: int) -> list[tuple[str, ...]]:
-    """What happens in a trial, a line an event, as often as is asked for."""
+def histories(program: Runnable, rules: Rules, trial: Trial, count: int) -> list[list[tuple[Any, ...]]]:
+    """The events of a trial, run as often as is asked for."""
     found = []
     for _ in range(count):
         with contextlib.redirect_stdout(io.StringIO()):
-            found.append(lines_of(attempt(program, rules, trial, history=True)[0].events))
+            found.append(attempt(program, rules, trial, history=True)[0].events)
     return found
 
 
@@ -188,4 +189,4 @@ def keep(program: Runnable, rules: Rules, found: Outcome, runner: str) -> Kept |
     [events] = histories(program, rules, least.trial, 1)
     id = number_of(program.name, least.trial)
     trial = msgspec.structs.replace(least.trial, origin="kept")
-    return Kept(id, program.name, runner, rules, trial, least.trouble, least.decisions, events)
+    return Kept(id, program.name, runner, rules, trial, least.trouble, least.decisions, lines_of(events))

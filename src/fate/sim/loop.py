@@ -189,7 +189,7 @@ class UniverseFate(Fate):
 class RelaxedFate(UniverseFate):
     """A loop that may call what `call_soon` was given before what it was given earlier: asyncio promises not to."""
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         """As asyncio's; what waits already may come later."""
         handle = super().call_soon(callback, *args, context=context)
         queue = self._queue

@@ -5,7 +5,9 @@ Also a history in words, an event a line, and the first event in which two histo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from fate.sim.decisions import Decision
@@ -15,15 +17,27 @@ from fate.sim.trial import Outcome
 
 MOST_LINES = 15
 MOST_FAULTS = 6
+MOST_SHOWN = 4000  # lines of a history
 WIDTH = 160
 
 
-def report(kept: Kept, runs: int, replay: str, out_of: int | None = None) -> str:
+PHASES = {
+    "kept": "kept from before",
+    "no faults": "without faults",
+    "one fault": "one fault at a time",
+    "seed": "with faults at random",
+}
+"""How a trial came about, in words."""
+
+
+def report(kept: Kept, runs: int, replay: str, found: Outcome | None = None) -> str:
     """What a person reads of a failure that was found and shrunk.
 
-    runs: how many it took to find it. replay: the line that replays it. out_of: how many faults there were before
-    shrinking; None: not known.
+    runs: how many it took to find it. replay: the line that replays it. found: the run as it was found; None: not
+    known.
     """
+    out_of = None if found is None else len(found.faults())
+    phase = "" if found is None else f", {PHASES[found.trial.origin]}"
     trouble = kept.trouble
     first, *more = trouble.message.splitlines() or [""]
     lines = [f"{kept.program} failed: {_short(first)}"]
@@ -33,9 +47,11 @@ def report(kept: Kept, runs: int, replay: str, out_of: int | None = None) -> str
     lines.append(f"  {where}{host}{trouble.when / 1e9:.9g} s after the beginning ({KINDS[trouble.kind]})")
     lines += faults_in_words(kept.faults, out_of)
     if any(fault.label.startswith(RELAXED) for fault in kept.faults):
-        lines.append("Found by --relaxed: on asyncio, callbacks run in the order of call_soon, so this cannot happen there.")
+        lines.append(
+            "Found by --relaxed: on asyncio, callbacks run in the order of call_soon, so this cannot happen there."
+        )
     which = "with no fault" if not kept.faults else f"with seed {kept.trial.seed}"
-    lines.append(f"Found in {'1 run' if runs == 1 else f'{runs} runs'}, fails every time {which}.")
+    lines.append(f"Found in {'1 run' if runs == 1 else f'{runs} runs'}{phase}; fails every time {which}.")
     lines.append(f"Replay it: {replay}")
     return "\n".join(lines[:MOST_LINES])
 
@@ -85,6 +101,21 @@ def history(events: Sequence[tuple[Any, ...]], faults: Sequence[Decision] = ()) 
         yield f"{fault.when / 1e9:14.9f}  {'':10} {'FAULT':18} {describe(fault)}"
 
 
+def shortened(lines: Iterable[str], most: int | None) -> Iterator[str]:
+    """The lines, but of more than `most` only the first half and the last; None: all."""
+    if most is None:
+        yield from lines
+        return
+    rest = iter(lines)
+    yield from islice(rest, most // 2)
+    count, last = 0, deque[str](maxlen=most // 2)
+    for count, line in enumerate(rest, 1):  # noqa: B007
+        last.append(line)
+    if count > len(last):
+        yield f"... {count - len(last):,} lines left out; --all shows them"
+    yield from last
+
+
 def event_in_words(event: tuple[Any, ...]) -> str:
     """One event as a line."""
     when, what, *rest = event
@@ -107,6 +138,25 @@ def first_difference(before: Sequence[str], after: Sequence[str]) -> tuple[int, 
         return None
     number = min(len(before), len(after))
     return number, *(events[number] if number < len(events) else "the end" for events in (before, after))  # type: ignore[return-value]
+
+
+def difference_in_words(first: Sequence[tuple[Any, ...]], second: Sequence[tuple[Any, ...]]) -> list[str]:
+    """The first event in which two runs differ, and where each of them stood, line by line; [] if they are the same."""
+    parts = first_difference([str(event) for event in first], [str(event) for event in second])
+    if parts is None:
+        return []
+    number = parts[0]
+    lines = [f"The first event that differs is number {number + 1}:"]
+    for which, events in (("first", first), ("second", second)):
+        event = event_in_words(events[number]) if number < len(events) else "the end of the run"
+        lines.append(f"  {which} run: {event.strip()}")
+        last = next((each for each in reversed(events[: number + 1]) if each[1] == "run"), None)
+        if last is not None:
+            _, _, host, task, function, stack, id, _ = last
+            doing = f"{function}" + (f" in {task}" if task else "") + ("" if host == "main" else f" on host {host}")
+            lines.append(f"    in #{id}: {doing}")
+            lines += [f"      at {place}" for place in stack.split(" > ") if place]
+    return lines
 
 
 def _short(text: str) -> str:

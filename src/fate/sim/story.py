@@ -32,18 +32,27 @@ def places(coroutine: Any) -> list[tuple[CodeType, int]]:
 
 
 def place_of(task: Any) -> str:
-    """Where a task of the program waits, as "bank.py:41": its innermost line outside the standard library."""
+    """Where a task of the program waits: its innermost line outside the standard library, as "bank.py:41".
+
+    If that line is an installed package's, the program's own that led there comes first: "bank.py:41 (client.py:7)".
+    """
     found = places(task.get_coro())
     own = [place for place in found if not of_the_library(place[0].co_filename)] or found[:1]
     if not own:
         return "its start"
-    return f"{Path(own[-1][0].co_filename).name}:{own[-1][1]}"
+    innermost = _line(own[-1])
+    mine = [place for place in own if "site-packages" not in place[0].co_filename]
+    return innermost if not mine or mine[-1] is own[-1] else f"{_line(mine[-1])} ({innermost})"
+
+
+def _line(place: tuple[CodeType, int]) -> str:
+    return f"{Path(place[0].co_filename).name}:{place[1]}"
 
 
 def stack_of(task: Any) -> str:
     """The program's own lines that a task stands in, outermost first: "bank.py:20 > bank.py:41"; "" at its start."""
     own = [place for place in places(task.get_coro()) if not of_the_library(place[0].co_filename)]
-    return " > ".join(f"{Path(code.co_filename).name}:{line}" for code, line in own)
+    return " > ".join(_line(place) for place in own)
 
 
 def coroutine_name(task: Any) -> str:
