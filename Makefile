@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format conformance others bench bugs soak sanitize sanitized docs clean
+.PHONY: help install demo test check format conformance fidelity others bench bugs soak sanitize sanitized docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
 	@echo 'make conformance  CPython'"'"'s asyncio tests, and Twisted'"'"'s, against Fate'
+	@echo 'make fidelity     scripts of socket calls on the real kernel and in a universe: the same? SCRIPTS=10000'
 	@echo 'make others       test suites of other projects (uvloop, tornado, aiohttp, ...) against Fate; SUITE=tornado: one'
 	@echo 'make bench        Fate beside its peers: loop, network, Deferreds; charts in docs/_static/bench'
 	@echo 'make bugs         known bugs of redis-py, anyio, aiojobs and asyncio, found by `fate explore`; BUG=redis: one'
@@ -69,6 +70,10 @@ conformance: $(VENV)/made-conformance
 	$(BIN)/python tests/conformance/cpython.py
 	$(BIN)/python tests/conformance/twisted_deferred.py
 	$(BIN)/python tests/conformance/twisted_reactor.py
+
+SCRIPTS ?= 10000
+fidelity: $(VENV)/made-test
+	$(BIN)/python -m tests.sim.fidelity --scripts $(SCRIPTS)
 
 SUITE ?= all
 others: $(VENV)/made

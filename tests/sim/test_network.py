@@ -479,3 +479,16 @@ def test_a_connection_that_is_given_up_while_it_is_made_ends_for_who_accepted_it
 
     late = {("latency main->main", 1): 20}  # the answer to the connection, by 2 ms
     assert sim.attempt(main, faults="latency", overrides=late, drawn=False).value == b""
+
+
+def test_what_is_left_of_a_read_is_read_before_what_came_later():
+    async def main():
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.send(b"abc")
+            first = theirs.recv(2)
+            ours.send(b"d")
+            ours.send(b"e")
+            return first, theirs.recv(10)
+
+    assert sim.run(main) == (b"ab", b"cde")

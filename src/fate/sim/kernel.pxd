@@ -18,7 +18,10 @@ cdef class End:
     cdef readonly Kernel kernel
     cdef public object host
     cdef readonly list watches
+    cdef public dict options
 
+    cpdef int raise_if_gone(self) except -1
+    cpdef bint read_ended(self) except -1
     cpdef uint32_t mask(self) except? 0xffffffff
 
     @cython.locals(watch=Watch)

@@ -23,6 +23,7 @@ from fate.sim.states import IN, NEVER, OUT
 
 STEPS = 50_000  # after so many steps of time garbage is collected: at the same moment in every run of a seed
 FREE_TURNS = 256  # so many polls in a row that find nothing cost no time
+NO_OPTIONS: dict[tuple[int, int], Any] = {}
 SPIN_NS = 20_000  # each further one costs so much: about what 16 turns take
 
 
@@ -33,11 +34,23 @@ class End:
         kernel: Kernel
         watches: list[Watch]
         host: Any
+        options: dict[
+            tuple[int, int], Any
+        ]  # what was set; never changed, but replaced: a listener's are its children's
 
     def __init__(self, kernel: Kernel, host: Any) -> None:
         self.kernel = kernel
         self.host = host
         self.watches = []
+        self.options = NO_OPTIONS
+
+    def raise_if_gone(self) -> int:
+        """Raise if it has no descriptor any more: `sockets.Gone`, which stands in its place then, does."""
+        return 0
+
+    def read_ended(self) -> bool:
+        """Whether nothing can come any more, as POLLRDHUP tells it."""
+        return False
 
     def mask(self) -> int:
         """What it is ready for, as epoll's bits."""

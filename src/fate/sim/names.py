@@ -7,6 +7,7 @@ is ever asked.
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def addresses(machine: Machine, host: str) -> list[tuple[int, str]]:
     family = family_of(host)
     if family:
         return [(family, host)]
+    with suppress(OSError, ValueError):
+        return [(socket.AF_INET, socket.inet_ntoa(socket.inet_aton(host)))]  # such as "127.1"
     name = host.rstrip(".").lower()
     if name in LOCALHOSTS:
         return [(socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1")]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fate.sim.datagram import Datagram
 from fate.sim.kernel import Kernel
 from fate.sim.links import Link
-from fate.sim.states import CONNECTING, LISTENING
+from fate.sim.states import BOUND, CONNECTED, CONNECTING, LISTENING, NEW, OVER, TRIED
 from fate.sim.stream import Stream
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ LAST_PORT = 60_999
 RETRY_NS = 1_000_000_000  # a connection that found the queue full is tried again after so long, then twice that...
 V4_ANY, V6_ANY = "0.0.0.0", "::"
 LOCAL = ("127.0.0.1", "::1")
+MAPPED = "::ffff:"
+ONLY_V6 = (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+SWEEP = 100  # connections that have faded, before they are looked at for the first time
 MAX_DATAGRAM = 65_507
 
 
@@ -48,12 +51,14 @@ class Machine:
         self.up = True
         self.tcp: dict[int, list[Any]] = {}
         self.udp: dict[int, list[Any]] = {}
-        self.unix: dict[str, Any] = {}
+        self.unix: dict[Any, Any] = {}
+        self.fading: list[Stream] = []  # finished first, and closed: their ports are not free yet
+        self._sweep_at = SWEEP
         self._next_port = FIRST_PORT
 
     def has(self, ip: str) -> bool:
         """Whether `ip` is an address of this machine."""
-        return ip in (V4_ANY, V6_ANY, self.ipv4, self.ipv6, "::1") or ip.startswith(("127.", "::ffff:127."))
+        return ip in (V4_ANY, V6_ANY, self.ipv4, self.ipv6, "::1") or ip.startswith("127.")
 
     def free_port(self, table: dict[int, list[Any]]) -> int:
         """A port that nobody has."""
@@ -68,25 +73,67 @@ class Machine:
         """The ports that `end` is among."""
         return self.tcp if isinstance(end, Stream) else self.udp
 
-    def bind(self, end: Any, sock: socket.socket, address: tuple[Any, ...]) -> None:
+    def bind(self, end: Any, address: tuple[Any, ...], by_program: bool = False) -> None:
         """Give `end` a local address. address: as `resolve` made it; port 0: any free one."""
         ip, port = address[0], address[1]
-        if not self.has(ip):
+        known = self.has(plain(ip))
+        if not known and len(address) == 2:  # IPv4 looks at this first, IPv6 last
+            raise failure(errno.EADDRNOTAVAIL)
+        if plain(ip) != ip and only_v6(end):
+            raise failure(errno.EINVAL)
+        if end.bound or (isinstance(end, Stream) and end.state not in (NEW, OVER)):
+            raise failure(errno.EINVAL)
+        if not known:
             raise failure(errno.EADDRNOTAVAIL)
         table = self.table(end)
+        end.locked = port != 0 or end.locked
         if port == 0:
             port = self.free_port(table)
-        entry = Port(end, sock, ip)
-        others = table.setdefault(port, [])
-        for other in others:
-            if other.conflicts(entry):
-                raise failure(errno.EADDRINUSE)
-        others.append(entry)
+        elif self.is_taken(end, ip, port):
+            raise failure(errno.EADDRINUSE)
+        table.setdefault(port, []).append(Port(end, ip))
         end.local = (ip, port, *address[2:])
+        end.home = ip if by_program else V4_ANY if len(address) == 2 else V6_ANY
+        end.bound = True
+        if len(address) > 2 and ip != V6_ANY and plain(ip) == ip and by_program:
+            end.options = {**end.options, ONLY_V6: 1}  # so says Linux
+
+    def is_taken(self, end: Any, ip: str, port: int) -> bool:
+        """Whether another socket keeps `end` from having that address (Linux's inet_csk_bind_conflict)."""
+        mine = Port(end, ip)
+        if any(other.conflicts(mine) for other in self.table(end).get(port, ())):
+            return True
+        if not isinstance(end, Stream):
+            return False
+        self._sweep()
+        accepted = [
+            other
+            for known in self.network.kernel.ends.values()
+            if isinstance(known, Stream) and known.host is self
+            for other in (known, *(known.queue or ()))
+            if other.listener is not None and other.state == CONNECTED
+        ]
+        return any(
+            Port(other, other.local[0]).conflicts(mine)
+            for other in (*self.fading, *accepted)
+            if isinstance(other.local, tuple) and other.local[1] == port
+        )
+
+    def fade(self, end: Stream) -> None:
+        """A connection that `end` finished first is closed: its port is not free at once."""
+        self.fading.append(end)
+        if len(self.fading) > self._sweep_at:
+            self._sweep()
+            self._sweep_at = 2 * len(self.fading) + SWEEP
+
+    def _sweep(self) -> None:
+        now = self.network.kernel.now
+        self.fading = [end for end in self.fading if end.until > now]
 
     def unbind(self, end: Any) -> None:
         """Take `end` from the table of ports."""
         local = end.local
+        end.bound = False
         if isinstance(local, tuple):
             table = self.table(end)
             left = [entry for entry in table.get(local[1], ()) if entry.end is not end]
@@ -94,23 +141,32 @@ class Machine:
                 table[local[1]] = left
             else:
                 table.pop(local[1], None)
-        elif local is not None and self.unix.get(local) is end:
-            del self.unix[local]
+        elif local is not None and self.unix.get(unix_key(end, local)) is end:
+            del self.unix[unix_key(end, local)]
 
-    def bind_ephemeral(self, end: Any, sock: socket.socket, target: str) -> None:
-        """Give `end` a port and the address that reaches `target`."""
-        if end.local is not None:
-            return
+    def bind_ephemeral(self, end: Any, target: str) -> None:
+        """Give `end` a port, if it has none, and the address that reaches `target`."""
         ip = self.source_for(target)
-        address = (ip, 0) if ":" not in ip else (ip, 0, 0, 0)
-        self.bind(end, sock, address)
+        if not end.bound:
+            end.locked = False
+            self.bind(end, (ip, 0) if ":" not in ip else (ip, 0, 0, 0))
+        elif end.local[0] in (V4_ANY, V6_ANY):
+            self.move(end, ip)
+
+    def move(self, end: Any, ip: str) -> None:
+        """Give `end` another local address with the same port."""
+        end.local = (ip, *end.local[1:])
+        for port in self.table(end).get(end.local[1], ()):
+            if port.end is end:
+                port.move(ip)
 
     def source_for(self, target: str) -> str:
         """The address of this machine from which `target` is reached."""
-        local = target.startswith("127.") or target in (V4_ANY, V6_ANY, "::1") or self.has(target)
-        if ":" in target:
-            return "::1" if local and target in (V6_ANY, "::1") else self.ipv6 if not local else target
-        return "127.0.0.1" if local and target in (V4_ANY, "127.0.0.1") else target if local else self.ipv4
+        ip = plain(target)
+        prefix = target[: len(target) - len(ip)]
+        if ":" in ip:
+            return "::1" if ip in (V6_ANY, "::1") else self.ipv6
+        return prefix + ("127.0.0.1" if ip == V4_ANY or ip.startswith("127.") else self.ipv4)
 
     def listeners(self, ip: str, port: int) -> list[Stream]:
         """Who accepts connections to that address: the most exact ones only."""
@@ -118,42 +174,78 @@ class Machine:
         exact = [e.end for e in entries if e.ip == ip]
         return exact or [e.end for e in entries if e.covers(ip)]
 
-    def receivers(self, ip: str, port: int) -> list[Datagram]:
-        """Who gets datagrams to that address."""
-        entries = self.udp.get(port, ())
-        exact = [e.end for e in entries if e.ip == ip]
-        return exact or [e.end for e in entries if e.covers(ip)]
+    def receiver(self, ip: str, port: int, sender: tuple[Any, ...]) -> Datagram | None:
+        """Who gets a datagram to that address from `sender`: the most exact one, and of several the youngest."""
+        fits = [entry for entry in self.udp.get(port, ()) if entry.end.hears(plain(sender[0]), sender[1])]
+        exact = [entry.end for entry in fits if entry.ip == ip]
+        found = exact or [entry.end for entry in fits if entry.covers(ip)]
+        connected = [end for end in found if end.connected]
+        receiver: Datagram | None = (connected or found or [None])[-1]
+        return receiver
 
 
 class Port:
     """One socket in a table of ports."""
 
-    __slots__ = ("dual", "end", "ip", "sock")
+    __slots__ = ("dual", "end", "ip")
 
-    def __init__(self, end: Any, sock: socket.socket, ip: str) -> None:
+    def __init__(self, end: Any, ip: str) -> None:
         self.end = end
-        self.sock = sock
-        self.ip = ip
-        self.dual = ip == V6_ANY and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+        self.move(ip)
+
+    def move(self, ip: str) -> None:
+        """It has that address now."""
+        self.ip = plain(ip)
+        self.dual = ip == V6_ANY and not only_v6(self.end)
 
     def covers(self, ip: str) -> bool:
         """Whether what is for `ip` comes here, by a wildcard."""
         return (self.ip == V6_ANY and (":" in ip or self.dual)) or (self.ip == V4_ANY and ":" not in ip)
 
-    def conflicts(self, other: Port) -> bool:
-        """Whether both cannot be bound at once."""
-        if not (self.ip == other.ip or self.covers(other.ip) or other.covers(self.ip)):
+    def overlaps(self, newer: Port) -> bool:
+        """Whether something could be for both (Linux's inet_rcv_saddr_equal, with its asymmetry)."""
+        if self.ip == newer.ip or self.covers(newer.ip) or newer.covers(self.ip):
+            return True
+        return newer.ip == V4_ANY and not only_v6(self.end)
+
+    def conflicts(self, newer: Port) -> bool:
+        """Whether it keeps `newer` from being bound."""
+        mine, theirs = self.end, newer.end
+        if mine is theirs or not self.overlaps(newer):
             return False
-        mine, theirs = self.sock, other.sock
-        if _option(mine, socket.SO_REUSEPORT) and _option(theirs, socket.SO_REUSEPORT):
+        listening = isinstance(mine, Stream) and mine.state == LISTENING
+        if option(mine, socket.SO_REUSEADDR) and option(theirs, socket.SO_REUSEADDR) and not listening:
             return False
-        both = _option(mine, socket.SO_REUSEADDR) and _option(theirs, socket.SO_REUSEADDR)
-        listening = isinstance(self.end, Stream) and self.end.state == LISTENING
-        return listening or not both
+        return not (option(mine, socket.SO_REUSEPORT) and option(theirs, socket.SO_REUSEPORT))
 
 
-def _option(sock: socket.socket, option: int) -> bool:
-    return sock.fileno() >= 0 and bool(sock.getsockopt(socket.SOL_SOCKET, option))
+def option(end: Any, number: int) -> bool:
+    """Whether an option of the level SOL_SOCKET is on."""
+    return bool(end.options.get((socket.SOL_SOCKET, number)))
+
+
+def unix_key(end: Any, path: str | bytes) -> Any:
+    """Under what a Unix socket is kept: abstract names of streams and of datagrams are not the same."""
+    return path if isinstance(path, str) else (path, isinstance(end, Datagram))
+
+
+def only_v6(end: Any) -> bool:
+    """Whether a socket wants nothing of IPv4."""
+    return bool(end.options.get(ONLY_V6))
+
+
+def plain(ip: str) -> str:
+    """An address without the prefix that makes an IPv6 address of one of IPv4."""
+    return ip[len(MAPPED) :] if ip.startswith(MAPPED) else ip
+
+
+def as_seen_by(local: tuple[Any, ...], address: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`address` as a socket at `local` sees it: an IPv6 socket sees those of IPv4 with a prefix."""
+    if len(local) == len(address):
+        return address
+    if len(local) == 2:
+        return (plain(address[0]), address[1])
+    return (MAPPED + address[0], address[1], 0, 0)
 
 
 class Network:
@@ -198,7 +290,8 @@ class Network:
 
     def find(self, source: Machine, ip: str) -> Machine | None:
         """The machine that has `ip`, seen from `source`."""
-        return source if source.has(ip) else self.by_address.get(ip.removeprefix("::ffff:"))
+        ip = plain(ip)
+        return source if source.has(ip) else self.by_address.get(ip)
 
     def way(self, source: str, target: str) -> Link:
         """What is between two machines that are not the same. Raises KeyError for a name that is none."""
@@ -208,31 +301,37 @@ class Network:
 
     # -- TCP ------------------------------------------------------------------------------------------------------
 
-    def connect(self, end: Stream, sock: socket.socket, address: tuple[Any, ...]) -> int:
+    def connect(self, end: Stream, address: tuple[Any, ...]) -> int:
         """Begin to connect; the error number that `connect` shows, 0 when it is done."""
         source: Machine = end.host
         ip, port = address[0], address[1]
         target = self.find(source, ip)
-        if target is None:
+        if target is None or (plain(ip) != ip and only_v6(end)):
             return errno.ENETUNREACH
-        source.bind_ephemeral(end, sock, ip)
         if ip in (V4_ANY, V6_ANY):
             ip = LOCAL[ip == V6_ANY]
+        source.bind_ephemeral(end, ip)
         end.remote = (ip, port, *address[2:])
         end.state = CONNECTING
-        end.fresh = True
+        end.told = TRIED
+        end.error = 0
+        end.eof = False
         link = self.link(source, target)
-        if link is None:
-            self._arrive_syn((end, target, 0))
-        else:
+        if link is not None:
             link.start(end, self._arrive_syn, (end, target, 0))
+        elif end.local[:2] == end.remote[:2]:  # TCP allows that: it talks to itself
+            end.join(end, None, None)
+            end.told = TRIED
+            end.established()
+        else:
+            self._arrive_syn((end, target, 0))
         return errno.EINPROGRESS
 
     def _arrive_syn(self, request: tuple[Stream, Machine, int]) -> None:
         end, target, _ = request
         if end.state != CONNECTING:
             return
-        ip, port = end.remote[0], end.remote[1]
+        ip, port = plain(end.remote[0]), end.remote[1]
         back = self.link(target, end.host)
         listeners = target.listeners(ip, port) if target.up else []
         if not listeners:
@@ -263,9 +362,10 @@ class Network:
 
     def _server_end(self, listener: Stream, target: Machine, client: Stream) -> Stream:
         server = Stream(self.kernel, target, False)
-        server.local = client.remote
-        server.remote = client.local
+        server.local = as_seen_by(listener.local, client.remote)
+        server.remote = as_seen_by(listener.local, client.local)
         server.listener = listener
+        server.options = listener.options
         server.name = f"{client.host.name}->{target.name}"
         client.name = f"{target.name}->{client.host.name}"
         return server
@@ -281,52 +381,105 @@ class Network:
 
     # -- Unix sockets ---------------------------------------------------------------------------------------------
 
-    def connect_unix(self, end: Any, path: str) -> int:
+    def connect_unix(self, end: Any, path: str | bytes) -> int:
         """Connect to the Unix socket at `path`; the error number, 0 when it is done."""
-        target = end.host.unix.get(path)
+        if not path:
+            return errno.EINVAL
+        target = self.find_unix(end, path)
         if target is None:
-            return errno.ECONNREFUSED if path[:1] == "\0" or os.path.exists(path) else errno.ENOENT
-        if isinstance(end, Datagram):
-            if not isinstance(target, Datagram):
-                return errno.EPROTOTYPE
-            end.connected = True
-            end.remote = path
-            return 0
-        if isinstance(target, Datagram):
+            return errno.ECONNREFUSED if isinstance(path, bytes) or os.path.exists(path) else errno.ENOENT
+        if isinstance(end, Datagram) is not isinstance(target, Datagram):
             return errno.EPROTOTYPE
-        if target.state != LISTENING or target.queue is None:
+        if isinstance(end, Datagram):
+            if target.peer not in (None, end):
+                return errno.EPERM
+            end.connect_to(target)
+            return 0
+        if target.state != LISTENING or target.shut_read:
             return errno.ECONNREFUSED
         if len(target.queue) > target.backlog:
             return errno.EAGAIN
+        if end.state not in (NEW, BOUND):
+            return errno.EISCONN if end.state == CONNECTED else errno.EINVAL
         server = Stream(self.kernel, end.host, True)
-        server.local, server.remote = path, end.local or ""
+        server.local = target.local
         server.listener = target
-        end.remote = path
-        end.name, server.name = f"unix<-{path}", f"unix->{path}"
-        end.fresh = False
+        end.name, server.name = f"unix<-{path!s}", f"unix->{path!s}"
         end.join(server, None, None)
         target.queue.append(server)
         target.changed()
         return 0
 
+    def find_unix(self, end: Any, path: str | bytes) -> Any:
+        """The Unix socket that `end` finds at `path`, which is bytes if it is abstract."""
+        found = end.host.unix.get(unix_key(end, path))
+        return found if found is None or isinstance(path, bytes) or os.path.exists(path) else None
+
+    def unix_receiver(self, end: Datagram, path: str | bytes | None) -> Datagram:
+        """Who gets a Unix datagram sent to `path`; None: to the one it is connected to."""
+        receiver: Any
+        if path is None:
+            receiver = end.peer
+            if receiver.closed:
+                end.peer = None
+                end.leave(receiver)
+                raise failure(errno.ECONNREFUSED)
+        else:
+            receiver = self.find_unix(end, path)
+            if receiver is None:
+                there = isinstance(path, bytes) or os.path.exists(path)
+                raise failure(errno.ECONNREFUSED if there else errno.ENOENT)
+            if not isinstance(receiver, Datagram):
+                raise failure(errno.EPROTOTYPE)
+        if receiver.peer not in (None, end):
+            raise failure(errno.EPERM)
+        if receiver.shut_read:
+            raise failure(errno.EPIPE)
+        found: Datagram = receiver
+        return found
+
+    def send_unix(self, end: Datagram, data: bytes, target: Datagram) -> bool:
+        """Send a Unix datagram; False: it would block."""
+        if not target.has_room(end):
+            return False
+        target.deliver((data, end.local), end)
+        return True
+
     # -- datagrams ------------------------------------------------------------------------------------------------
 
-    def send_datagram(self, end: Datagram, sock: socket.socket, data: bytes, address: tuple[Any, ...]) -> None:
-        """Send a UDP datagram."""
+    def connect_datagram(self, end: Datagram, address: tuple[Any, ...]) -> int:
+        """Have a UDP socket send to `address` and hear nobody else; the error number, 0 when it is done."""
+        if self.find(end.host, address[0]) is None or (plain(address[0]) != address[0] and only_v6(end)):
+            return errno.ENETUNREACH
+        ip = LOCAL[address[0] == V6_ANY] if address[0] in (V4_ANY, V6_ANY) else address[0]
+        end.host.bind_ephemeral(end, ip)
+        end.remote, end.connected = (ip, *address[1:]), True
+        return 0
+
+    def send_datagram(self, end: Datagram, data: bytes, address: tuple[Any, ...] | None) -> None:
+        """Send a UDP datagram. address: None: where it is connected to."""
+        source: Machine = end.host
+        if not end.bound:
+            source.bind(end, (V4_ANY, 0) if end.family == socket.AF_INET else (V6_ANY, 0, 0, 0))
         if len(data) > MAX_DATAGRAM:
             raise failure(errno.EMSGSIZE)
-        source: Machine = end.host
-        ip, port = address[0], address[1]
-        if ip == "255.255.255.255" and not _option(sock, socket.SO_BROADCAST):
-            raise failure(errno.EACCES)
-        if port == 0:
+        if address is None:
+            if not end.connected:
+                raise failure(errno.EDESTADDRREQ)
+            address = end.remote
+        elif address[1] == 0:
             raise failure(errno.EINVAL)
+        ip, port = address[0], address[1]
+        if ip == "255.255.255.255" and not option(end, socket.SO_BROADCAST):
+            raise failure(errno.EACCES)
         if ip in (V4_ANY, V6_ANY):
             ip = LOCAL[ip == V6_ANY]
-        source.bind_ephemeral(end, sock, ip)
         target = self.find(source, ip)
-        if target is None:
+        if target is None or (plain(ip) != ip and only_v6(end)):
             raise failure(errno.ENETUNREACH)
+        end.raise_error()
+        if end.shut_write:
+            raise failure(errno.EPIPE)
         sender = end.local
         if sender[0] in (V4_ANY, V6_ANY):
             sender = (source.source_for(ip), *sender[1:])
@@ -341,25 +494,12 @@ class Network:
         end, target, ip, port, data, sender = packet
         if not target.up:
             return
-        fits = [
-            receiver
-            for receiver in target.receivers(ip, port)
-            if not receiver.connected or receiver.remote[:2] == sender[:2]
-        ]
-        if fits:
-            chosen = [receiver for receiver in fits if receiver.connected] or fits
-            chosen[-1].deliver((data, sender))
+        receiver = target.receiver(plain(ip), port, sender)
+        if receiver is not None:
+            receiver.deliver((data, as_seen_by(receiver.local, sender)))
             return
         back = self.link(target, end.host)
         if back is None:
-            end.refuse()
+            end.refuse((plain(ip), port))
         else:
-            back.throw(end.refuse, None, b"")
-
-    def send_unix(self, end: Datagram, data: bytes, target: Datagram) -> bool:
-        """Send a Unix datagram; False: it would block."""
-        if not target.has_room(len(data)):
-            end.wait_for(target)
-            return False
-        target.deliver((data, end.local))
-        return True
+            back.throw(end.refuse, (plain(ip), port), b"")

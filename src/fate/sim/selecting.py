@@ -14,17 +14,29 @@ from typing import Any
 from fate.sim import world
 from fate.sim.errors import unsimulated
 from fate.sim.kernel import End
-from fate.sim.states import ERROR, HANG_UP, IN, NEVER, OUT
+from fate.sim.states import ERROR, HANG_UP, IN, OUT, READ_HANG_UP
+
+
+def _number(thing: Any) -> int:
+    number: int = thing if isinstance(thing, int) else thing.fileno()
+    if number < 0:
+        raise ValueError(f"file descriptor cannot be a negative integer ({number})")
+    return number
 
 
 def _end(thing: Any) -> End:
     here = world.current
     assert here is not None
-    number = thing if isinstance(thing, int) else thing.fileno()
+    number = _number(thing)
     end = here.kernel.ends.get(number)
     if end is None:
         raise unsimulated(f"waiting for the real descriptor {number}", "make sockets inside the universe")
     return end
+
+
+def _events(end: End, bits: int) -> int:
+    """What of `bits` an end is ready for, with POLLRDHUP if that is among them."""
+    return (end.mask() | (READ_HANG_UP if bits & READ_HANG_UP and end.read_ended() else 0)) & bits
 
 
 def _wait(checks: list[tuple[Any, End, int]], seconds: float | None) -> list[tuple[Any, int]]:
@@ -33,10 +45,9 @@ def _wait(checks: list[tuple[Any, End, int]], seconds: float | None) -> list[tup
     assert here is not None
 
     def ready() -> list[tuple[Any, int]]:
-        return [(thing, end.mask() & bits) for thing, end, bits in checks if end.mask() & bits]
+        return [(thing, events) for thing, end, bits in checks if (events := _events(end, bits))]
 
-    deadline = NEVER if seconds is None else here.kernel.now + int(seconds * 1e9)
-    here.wait(ready, deadline)
+    here.wait_until(ready, seconds)
     return ready()
 
 
@@ -63,23 +74,26 @@ class Poll:
 
     def register(self, thing: Any, mask: int = real.POLLIN | real.POLLPRI | real.POLLOUT) -> None:
         """As `select.poll().register`."""
-        number = thing if isinstance(thing, int) else thing.fileno()
+        number = _number(thing)
         self._wanted[number] = (_end(number), mask)
 
     def modify(self, thing: Any, mask: int) -> None:
         """As `select.poll().modify`."""
-        number = thing if isinstance(thing, int) else thing.fileno()
+        number = _number(thing)
         if number not in self._wanted:
             raise FileNotFoundError(2, "No such file or directory")
         self.register(number, mask)
 
     def unregister(self, thing: Any) -> None:
         """As `select.poll().unregister`."""
-        del self._wanted[thing if isinstance(thing, int) else thing.fileno()]
+        del self._wanted[_number(thing)]
 
     def poll(self, milliseconds: float | None = None) -> list[tuple[int, int]]:
         """As `select.poll().poll`."""
-        checks = [(number, end, mask & (IN | OUT) | ERROR | HANG_UP) for number, (end, mask) in self._wanted.items()]
+        checks = [
+            (number, end, mask & (IN | OUT | READ_HANG_UP) | ERROR | HANG_UP)
+            for number, (end, mask) in self._wanted.items()
+        ]
         forever = milliseconds is None or milliseconds < 0
         return _wait(checks, None if forever else milliseconds / 1000)  # type: ignore[operator]
 

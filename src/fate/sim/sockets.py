@@ -14,13 +14,16 @@ import os
 import socket as real
 import struct
 import warnings
+from collections.abc import Callable
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from fate.sim import names, world
-from fate.sim.datagram import Datagram
+from fate.sim.datagram import ROOM, Datagram
 from fate.sim.errors import unsimulated
 from fate.sim.kernel import End
-from fate.sim.network import failure
+from fate.sim.network import ONLY_V6, failure, only_v6, unix_key
 from fate.sim.states import (
     BLOCKED,
     BOUND,
@@ -30,9 +33,12 @@ from fate.sim.states import (
     ERROR,
     HANG_UP,
     IN,
+    LEFT,
     LISTENING,
     NEW,
     OUT,
+    TOLD,
+    UNTRIED,
 )
 from fate.sim.stream import Stream
 
@@ -40,6 +46,9 @@ PEEK, DONT_WAIT, WAIT_ALL, TRUNCATE = real.MSG_PEEK, real.MSG_DONTWAIT, real.MSG
 HARMLESS = real.MSG_NOSIGNAL | DONT_WAIT | getattr(real, "MSG_MORE", 0)  # flags that mean nothing here
 FAMILIES = (real.AF_INET, real.AF_INET6, real.AF_UNIX)
 TYPES = (real.SOCK_STREAM, real.SOCK_DGRAM)
+LARGEST_UNIX_DATAGRAM = 212_992 - 32
+LONGEST_PATH = 108  # bytes with the zero at the end
+TIMED_OUT = -1
 RealSocket = real.socket
 MULTICAST = {
     (level, getattr(real, name))
@@ -56,7 +65,16 @@ class Shared:
 
     def __init__(self) -> None:
         self.count = 1
-        self.unix_path: str | None = None
+
+
+class Gone:
+    """In place of the end of a socket that has no descriptor any more: every use of it says so."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise failure(errno.EBADF)
+
+
+GONE = Gone()
 
 
 class SimSocket(RealSocket):
@@ -88,7 +106,7 @@ class SimSocket(RealSocket):
             if kind == real.SOCK_STREAM:
                 known = Stream(here.kernel, machine, unix)
             else:
-                known = Datagram(here.kernel, machine, unix)
+                known = Datagram(here.kernel, machine, self.family)
             here.kernel.ends[number] = known
             here.shared[known] = Shared()
         self._end = known
@@ -102,13 +120,14 @@ class SimSocket(RealSocket):
         if flags & ~HARMLESS:
             raise unsimulated(f"socket.send(..., flags={flags})", "send without flags")
         if self._stream:
-            sent: int = self._end.send(data if type(data) is bytes else memoryview(data).cast("B"))
+            try:
+                sent: int = self._end.send(data if type(data) is bytes else memoryview(data).cast("B"))
+            except OSError:
+                self._wait_first(OUT, flags)
+                raise
             if sent != BLOCKED:
                 return sent
             return self._send_waiting(data, flags)
-        if not self._end.connected and self._end.peer is None:
-            number = errno.ENOTCONN if self._end.is_unix else errno.EDESTADDRREQ
-            raise failure(number)
         return self._send_datagram(bytes(data), None, flags)
 
     def _send_waiting(self, data: Any, flags: int) -> int:
@@ -130,45 +149,70 @@ class SimSocket(RealSocket):
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """As `socket.recv`."""
+        if size == 0:
+            return b""  # Python does not ask the kernel
         if self._stream and not flags:
-            data: bytes | None = self._end.receive(size, False)
+            try:
+                data: bytes | None = self._end.receive(size, False)
+            except OSError:
+                self._wait_first(IN, flags)
+                raise
             if data is not None:
                 return data
         return self._receive(size, flags)[0]
 
-    def _receive(self, size: int, flags: int) -> tuple[bytes, Any]:
-        """Up to `size` bytes or one datagram, waiting for it if the socket waits; and who sent it."""
-        if flags & ~(HARMLESS | PEEK | WAIT_ALL | TRUNCATE):
+    def _receive(self, size: int, flags: int) -> tuple[bytes, Any, int]:
+        """Up to `size` bytes or one datagram, waiting for it if the socket waits; who sent it; MSG_TRUNC if cut."""
+        if flags & ~(HARMLESS | PEEK | WAIT_ALL):
             raise unsimulated(f"socket.recv(..., flags={flags})", "MSG_PEEK, MSG_DONTWAIT and MSG_WAITALL are")
         if size < 0:
             raise ValueError("negative buffersize in recv")
-        end = self._end
+        if not self._stream:
+            return self._receive_datagram(size, flags)
+        end: Stream = self._end
         parts = b""
         while True:
-            if self._stream:
+            try:
                 data = end.receive(size - len(parts), bool(flags & PEEK))
-                if data is not None:
-                    parts += data
-                    if not (flags & WAIT_ALL and data and len(parts) < size):
-                        return parts, None
-            else:
-                entry = end.receive(bool(flags & PEEK))
-                if entry is not None:
-                    return entry[0][:size], entry[1]
+            except OSError:
+                self._wait_first(IN, flags)
+                raise
+            if data is not None:
+                parts += data
+                if not (flags & WAIT_ALL and data and len(parts) < size):
+                    return parts, self._sender_of_stream(parts), 0
             try:
                 self._wait(IN | ERROR | HANG_UP, flags)
             except BlockingIOError:
                 if parts:
-                    return parts, None
+                    return parts, self._sender_of_stream(parts), 0
                 raise
+
+    def _sender_of_stream(self, data: bytes) -> Any:
+        """What `recvfrom` tells of a stream: nothing, or the name of a Unix socket that has one."""
+        peer = self._end.peer
+        return peer.local if data and self._end.is_unix and peer is not None else None
+
+    def _receive_datagram(self, size: int, flags: int) -> tuple[bytes, Any, int]:
+        end: Datagram = self._end
+        while True:
+            entry = end.receive(bool(flags & PEEK))
+            if entry is not None:
+                data, address = entry
+                return data[:size], address, TRUNCATE if len(data) > size else 0
+            if end.shut_read and self.gettimeout() is None and not flags & DONT_WAIT:
+                return b"", None, 0
+            self._wait_until(lambda: end.rx or end.error, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """As `socket.recv_into`."""
+        if not nbytes and not len(memoryview(buffer).cast("B")):
+            return 0  # Python does not ask the kernel
         return self.recvfrom_into(buffer, nbytes, flags)[0]
 
     def recvfrom(self, size: int, flags: int = 0) -> tuple[bytes, Any]:
         """As `socket.recvfrom`."""
-        return self._receive(size, flags)
+        return self._receive(size, flags)[:2]
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         """As `socket.recvfrom_into`."""
@@ -177,14 +221,14 @@ class SimSocket(RealSocket):
             raise ValueError("negative buffersize in recv_into")
         if nbytes > len(view):
             raise ValueError("buffer too small for requested bytes")
-        data, address = self._receive(nbytes or len(view), flags)
+        data, address, _ = self._receive(nbytes or len(view), flags)
         view[: len(data)] = data
         return len(data), address
 
     def recvmsg(self, size: int, ancillary: int = 0, flags: int = 0) -> tuple[bytes, list[Any], int, Any]:
         """As `socket.recvmsg`; nothing ever comes beside the bytes."""
-        data, address = self._receive(size, flags)
-        return data, [], 0, address
+        data, address, told = self._receive(size, flags)
+        return data, [], told, address
 
     def sendmsg(self, buffers: Any, ancillary: Any = (), flags: int = 0, address: Any = None) -> int:
         """As `socket.sendmsg`, without ancillary data."""
@@ -196,51 +240,51 @@ class SimSocket(RealSocket):
     def recvmsg_into(self, buffers: Any, ancillary: int = 0, flags: int = 0) -> tuple[int, list[Any], int, Any]:
         """As `socket.recvmsg_into`; nothing ever comes beside the bytes."""
         views = [memoryview(buffer).cast("B") for buffer in buffers]
-        data, address = self._receive(sum(map(len, views)), flags)
+        data, address, told = self._receive(sum(map(len, views)), flags)
         rest = data
         for view in views:
             part = rest[: len(view)]
             view[: len(part)] = part
             rest = rest[len(part) :]
-        return len(data), [], 0, address
+        return len(data), [], told, address
 
     def sendto(self, data: Any, *args: Any) -> int:
         """As `socket.sendto`."""
         if len(args) not in (1, 2):
             raise TypeError(f"sendto() takes 2 or 3 arguments ({1 + len(args)} given)")
         address, flags = args[-1], args[0] if len(args) == 2 else 0
-        if self._stream:
-            if self._end.state == CONNECTED:
-                if self._end.is_unix:
-                    raise failure(errno.EISCONN)
-                return self.send(data, flags)
-            raise failure(errno.EOPNOTSUPP if self._end.is_unix else errno.EPIPE)
-        return self._send_datagram(bytes(data), address, flags)
+        if flags & ~HARMLESS:
+            raise unsimulated(f"socket.sendto(..., flags={flags})", "send without flags")
+        target = self._resolve("sendto", address)
+        if not self._stream:
+            return self._send_datagram(bytes(data), target, flags)
+        if self._end.is_unix:
+            self._wait_first(OUT, flags)
+            raise failure(errno.EISCONN if self._end.state == CONNECTED else errno.EOPNOTSUPP)
+        return self.send(data, flags)  # TCP does not look at the address
 
-    def _send_datagram(self, data: bytes, address: Any, flags: int) -> int:
+    def _send_datagram(self, data: bytes, target: Any, flags: int) -> int:
         end: Datagram = self._end
+        network = self._world.network
+        if not end.is_unix:
+            network.send_datagram(end, data, target)
+            return len(data)
+        if len(data) > LARGEST_UNIX_DATAGRAM:
+            raise failure(errno.EMSGSIZE)
+        if self.gettimeout():
+            self._wait_first(OUT, flags)
         end.raise_error()
         if end.shut_write:
             raise failure(errno.EPIPE)
-        network = self._world.network
-        if not end.is_unix:
-            target = end.remote if address is None else names.resolve(end.host, self.family, address, "sendto")
-            network.send_datagram(end, self, data, target)
-            return len(data)
-        if len(data) > 212_960:
-            raise failure(errno.EMSGSIZE)
-        while True:
-            if address is None:
-                receiver = end.peer or end.host.unix.get(end.remote)
-            else:
-                receiver = end.host.unix.get(_path(address))
-                if receiver is None and not os.path.exists(_path(address)):
-                    raise failure(errno.ENOENT)
-            if not isinstance(receiver, Datagram) or receiver.closed:
-                raise failure(errno.ECONNREFUSED)
-            if network.send_unix(end, data, receiver):
-                return len(data)
+        while end.outstanding >= ROOM:
             self._wait(OUT, flags)
+        if target is None and end.peer is None:
+            raise failure(errno.ENOTCONN)
+        receiver = network.unix_receiver(end, target)
+        while not network.send_unix(end, data, receiver):
+            self._wait_until(partial(_takes, receiver, end), flags)
+            receiver = network.unix_receiver(end, target)
+        return len(data)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """As `socket.sendfile`."""
@@ -248,141 +292,175 @@ class SimSocket(RealSocket):
 
     def _wait(self, bits: int, flags: int) -> None:
         """Block as long as the socket's timeout allows; raise what a socket raises that does not."""
+        end = self._end
+        self._wait_until(lambda: end.mask() & bits, flags)
+
+    def _wait_first(self, bits: int, flags: int) -> None:
+        """A call would fail. With a timeout Python waits before it calls, and a listener is ready for nothing else."""
+        end = self._end
+        if end is not GONE and self.gettimeout() and not (end.mask() & (bits | ERROR | HANG_UP)):
+            self._wait(bits | ERROR | HANG_UP, 0)
+
+    def _wait_until(self, check: Callable[[], Any], flags: int) -> None:
         seconds = self.gettimeout()
-        if seconds == 0.0 or flags & DONT_WAIT:
+        if seconds == 0.0 or (flags & DONT_WAIT and seconds is None):  # with a timeout it is Python that waits
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        if not self._world.wait_for(self._end, bits, seconds):
+        if not self._world.wait_until(check, seconds):
             raise TimeoutError("timed out")
+
+    def _resolve(self, call: str, address: Any) -> Any:
+        """The numeric form of an address; of a Unix socket the path, as bytes if it is abstract."""
+        if self.family != real.AF_UNIX:
+            return names.resolve(self._world.host.machine, self.family, address, call)
+        if isinstance(address, str):
+            path = os.fsencode(address)
+        elif isinstance(address, (bytes, bytearray, memoryview)):
+            path = bytes(address)
+        else:
+            raise TypeError(f"a bytes-like object is required, not {type(address).__name__!r}")
+        if len(path) >= LONGEST_PATH + (path[:1] == b"\0"):
+            raise OSError("AF_UNIX path too long")
+        return path if path[:1] == b"\0" else os.fsdecode(path)
 
     # -- connections ----------------------------------------------------------------------------------------------
 
     def connect(self, address: Any) -> None:
         """As `socket.connect`."""
-        number = self.connect_ex(address)
+        number = self._connect(self._resolve("connect", address))
+        if number == TIMED_OUT:
+            raise TimeoutError("timed out")
         if number:
             raise failure(number)
 
     def connect_ex(self, address: Any) -> int:
         """As `socket.connect_ex`."""
-        end = self._end
+        target = self._resolve("connect", address)
+        if self._end is GONE:
+            return errno.EBADF
+        number = self._connect(target)
+        return errno.EAGAIN if number == TIMED_OUT else number
+
+    def _connect(self, target: Any) -> int:
+        end, network = self._end, self._world.network
+        if end.is_unix:
+            while (number := network.connect_unix(end, target)) == errno.EAGAIN and self.gettimeout() is None:
+                self._world.sleep(1_000_000)
+            return int(number)
         if not self._stream:
-            return self._connect_datagram(end, address)
-        if end.state == CONNECTED:
-            if end.fresh:
-                end.fresh = False
-                return 0
+            return int(network.connect_datagram(end, target))
+        if end.told != UNTRIED:
+            return self._connect_again(end)
+        if end.state not in (NEW, BOUND):
             return errno.EISCONN
-        if end.error:
-            number: int = end.error
-            end.error = 0
-            return number
+        number = network.connect(end, target)
+        seconds = self.gettimeout()
+        if number != errno.EINPROGRESS or seconds == 0.0:
+            return int(number)
+        if not self._world.wait_until(lambda: end.state != CONNECTING, seconds):
+            return TIMED_OUT
+        if seconds is None:
+            return self._connect_again(end)
+        number, end.error = end.error, 0  # Python asks for SO_ERROR then, and the kernel does not know who has asked
+        return int(number)
+
+    def _connect_again(self, end: Stream) -> int:
+        """What `connect` says where it was called before (Linux's inet_stream_connect)."""
+        if end.told == LEFT:
+            return errno.EINVAL
+        if end.told == TOLD:
+            return errno.EISCONN
         if end.state == CONNECTING:
             return errno.EALREADY
-        if end.state == LISTENING:
-            return errno.EISCONN if not end.is_unix else errno.EINVAL
-        network = self._world.network
-        if end.is_unix:
-            while (number := network.connect_unix(end, _path(address))) == errno.EAGAIN and self.gettimeout() != 0.0:
-                self._world.sleep(1_000_000)
-            return number
-        number = network.connect(end, self, names.resolve(end.host, self.family, address, "connect"))
-        if number == errno.EINPROGRESS and self.gettimeout() != 0.0:
-            self._wait(OUT | ERROR, 0)
-            if end.error:
-                number, end.error = end.error, 0
-            else:
-                number, end.fresh = 0, False
+        if end.state == CONNECTED:
+            end.told = TOLD
+            return 0
+        number = end.error or errno.ECONNABORTED
+        end.disconnect()
         return number
-
-    def _connect_datagram(self, end: Datagram, address: Any) -> int:
-        if end.is_unix:
-            return int(self._world.network.connect_unix(end, _path(address)))
-        target = names.resolve(end.host, self.family, address, "connect")
-        if self._world.network.find(end.host, target[0]) is None:
-            return errno.ENETUNREACH
-        end.host.bind_ephemeral(end, self, target[0])
-        end.remote, end.connected = target, True
-        return 0
 
     def bind(self, address: Any) -> None:
         """As `socket.bind`. A Unix socket's name appears in the file system, as it does in the real world."""
+        target = self._resolve("bind", address)
         end = self._end
-        if end.local is not None:
-            raise failure(errno.EINVAL)
         if end.is_unix:
-            path = _path(address)
-            if path[:1] == "\0":
-                if path in end.host.unix:
-                    raise failure(errno.EADDRINUSE)
-            else:
-                RealSocket.bind(self, address)
-                self._shared.unix_path = path
-                self._world.paths.append(path)
-            end.host.unix[path] = end
-            end.local = path
+            unix = end.host.unix
+            if isinstance(target, str) and target:
+                if end.local is not None:
+                    raise failure(errno.EADDRINUSE if os.path.exists(target) else errno.EINVAL)
+                RealSocket.bind(self, target)
+                self._world.paths.append(target)
+            elif end.local is not None:
+                raise failure(errno.EINVAL)
+            elif unix_key(end, target) in unix:
+                raise failure(errno.EADDRINUSE)
+            target = target or next(name for n in count(1) if unix_key(end, name := b"\0%05x" % n) not in unix)
+            unix[unix_key(end, target)] = end
+            end.local = target
         else:
-            end.host.bind(end, self, names.resolve(end.host, self.family, address, "bind"))
+            end.host.bind(end, target, by_program=True)
         if self._stream:
-            end.state = BOUND
+            end.state = BOUND if end.state == NEW else end.state
 
     def listen(self, backlog: int = 128) -> None:
         """As `socket.listen`."""
         end = self._end
         if not self._stream:
+            end.raise_if_gone()
             raise failure(errno.EOPNOTSUPP)
-        if end.state not in (NEW, BOUND, LISTENING) or (end.is_unix and end.local is None):
+        if end.is_unix:
+            if end.local is None or end.state not in (NEW, BOUND, LISTENING):
+                raise failure(errno.EINVAL)
+        elif end.told != UNTRIED or end.state not in (NEW, BOUND, LISTENING):
             raise failure(errno.EINVAL)
-        if not end.is_unix:
-            if end.local is None:
-                end.host.bind(end, self, ("0.0.0.0", 0) if self.family == real.AF_INET else ("::", 0, 0, 0))
-            own = [port for port in end.host.tcp[end.local[1]] if port.end is end]
-            for other in end.host.tcp[end.local[1]]:
-                if other.end is not end and other.end.state == LISTENING and other.conflicts(own[0]):
-                    raise failure(errno.EADDRINUSE)
+        elif end.state != LISTENING:
+            if not end.bound:
+                end.host.bind(end, ("0.0.0.0", 0) if self.family == real.AF_INET else ("::", 0, 0, 0))
+            elif end.host.is_taken(end, *end.local[:2]):
+                raise failure(errno.EADDRINUSE)
         end.state = LISTENING
         end.backlog = max(0, backlog)
         end.queue = end.queue or []
+        end.changed()
 
     def accept(self) -> tuple[RealSocket, Any]:
         """As `socket.accept`."""
         end = self._end
         if not self._stream:
+            end.raise_if_gone()
+            self._wait_first(IN, 0)
             raise failure(errno.EOPNOTSUPP)
-        while True:
-            if end.state != LISTENING:
+        while not end.queue:
+            deaf = end.is_unix and end.shut_read and self.gettimeout() is None
+            if end.state != LISTENING or deaf:
+                self._wait_first(IN, 0)
                 raise failure(errno.EINVAL)
-            if end.queue:
-                break
-            self._wait(IN, 0)
+            self._wait_until(lambda: end.queue or end.state != LISTENING, 0)
         server: Stream = end.queue.pop(0)
         sock = adopt(self._world, server, self.family, self.type, self.proto)
         if real.getdefaulttimeout() is None and self.gettimeout():
             sock.setblocking(True)
         if server.is_unix:
             end.changed()
+            return sock, (server.peer.local if server.peer is not None else None) or ""
+        for (level, option), value in server.options.items():
+            RealSocket.setsockopt(sock, level, option, value)
         return sock, server.remote
 
     def shutdown(self, how: int) -> None:
         """As `socket.shutdown`."""
         end = self._end
+        end.raise_if_gone()
         if how not in (real.SHUT_RD, real.SHUT_WR, real.SHUT_RDWR):
             raise failure(errno.EINVAL)
         read, write = how != real.SHUT_WR, how != real.SHUT_RD
         if self._stream:
-            if end.state == LISTENING and read:
-                RealSocket.setsockopt(self, real.SOL_SOCKET, real.SO_REUSEADDR, 1)
-                end.close(True)
-                end.host.unbind(end)
-                end.state = BOUND
-                end.changed()
-                return
             end.shutdown(read, write)
-        elif not end.connected and end.peer is None:
+            return
+        end.shut_read |= read
+        end.shut_write |= write
+        end.changed()
+        if not end.connected and not end.is_unix:
             raise failure(errno.ENOTCONN)
-        else:
-            end.shut_read |= read
-            end.shut_write |= write
-            end.changed()
 
     def getsockname(self) -> Any:
         """As `socket.getsockname`."""
@@ -395,17 +473,21 @@ class SimSocket(RealSocket):
     def getpeername(self) -> Any:
         """As `socket.getpeername`."""
         end = self._end
-        connected = end.state == CONNECTED if self._stream else end.connected or end.peer is not None
-        if not connected or (self._stream and end.eof and end.shut_write and not end.is_unix):
+        if end.is_unix:
+            if end.peer is None:
+                raise failure(errno.ENOTCONN)
+            return end.peer.local or ""
+        if (end.state != CONNECTED) if self._stream else not end.connected or end.remote[1] == 0:
             raise failure(errno.ENOTCONN)
-        return end.remote if end.remote is not None else ""
+        return end.remote
 
     # -- options --------------------------------------------------------------------------------------------------
 
     def getsockopt(self, level: int, option: int, size: int | None = None) -> Any:
         """As `socket.getsockopt`; the real socket's, except for what the simulation decides."""
+        end = self._end
+        end.raise_if_gone()
         if level == real.SOL_SOCKET:
-            end = self._end
             if option == real.SO_ERROR:
                 number, end.error = end.error, 0
                 return struct.pack("i", number) if size else number
@@ -413,6 +495,8 @@ class SimSocket(RealSocket):
                 return int(self._stream and end.state == LISTENING)
             if option == getattr(real, "SO_PEERCRED", None) and end.is_unix:
                 return struct.pack("3i", os.getpid(), os.getuid(), os.getgid())[: size or 0]
+        if (level, option) == ONLY_V6 and ONLY_V6 in end.options and size is None:
+            return int(only_v6(end))
         return (
             RealSocket.getsockopt(self, level, option)
             if size is None
@@ -420,12 +504,22 @@ class SimSocket(RealSocket):
         )
 
     def setsockopt(self, level: int, option: int, *value: Any) -> None:
-        """As `socket.setsockopt`, on the real socket."""
+        """As `socket.setsockopt`, on the real socket; `accept` gives its children the same."""
         if (level, option) in MULTICAST:
             raise unsimulated("joining a multicast group", "use datagrams to one address")
+        end = self._end
+        if (
+            (level, option) == ONLY_V6
+            and self.family == real.AF_INET6
+            and (end.bound or (self._stream and end.state == CONNECTED))
+        ):
+            raise failure(errno.EINVAL)
         RealSocket.setsockopt(self, level, option, *value)
+        if len(value) == 1:
+            simple = value[0] if isinstance(value[0], int) else bytes(value[0])
+            end.options = {**end.options, (level, option): simple}
         if level == real.SOL_SOCKET and option == real.SO_SNDBUF and self._stream:
-            self._end.window = RealSocket.getsockopt(self, level, option) + 65536
+            end.window = RealSocket.getsockopt(self, level, option) + 65536
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -438,10 +532,16 @@ class SimSocket(RealSocket):
         sock.settimeout(self.gettimeout())
         return sock
 
+    def detach(self) -> int:
+        """As `socket.detach`."""
+        self._end = GONE
+        return RealSocket.detach(self)
+
     def _real_close(self, _ss: type[RealSocket] = RealSocket) -> None:
         number = self.fileno()
         if number >= 0:
             self._release(number)
+            self._end = GONE
         RealSocket._real_close(self)  # type: ignore[attr-defined]
 
     def _release(self, number: int) -> None:
@@ -452,7 +552,7 @@ class SimSocket(RealSocket):
             watch.poll.forget(watch)
         self._shared.count -= 1
         if self._shared.count == 0:
-            release(here, end, self._stream and end.state == CONNECTED and self._lingers_not())
+            release(here, end, self._stream and not end.is_unix and end.state == CONNECTED and self._lingers_not())
 
     def _lingers_not(self) -> bool:
         on, seconds = struct.unpack("ii", RealSocket.getsockopt(self, real.SOL_SOCKET, real.SO_LINGER, 8))
@@ -472,11 +572,15 @@ class SimSocket(RealSocket):
             self._real_close()
 
 
+def _takes(receiver: Datagram, sender: Datagram) -> bool:
+    return receiver.closed or receiver.has_room(sender)
+
+
 def release(here: world.World, end: End, abort: bool) -> None:
     """The last descriptor of `end` is gone."""
     here.shared.pop(end, None)
     if isinstance(end, Stream):
-        if end.state in (NEW, BOUND, LISTENING, CONNECTING) or (end.local is not None and end.listener is None):
+        if end.listener is None:
             end.host.unbind(end)
         if end.state != CLOSED:
             end.close(abort)
@@ -527,9 +631,8 @@ def socketpair(family: int | None = None, type: int = real.SOCK_STREAM, proto: i
         first, second = Stream(here.kernel, machine, True), Stream(here.kernel, machine, True)
         first.join(second, None, None)
         first.name, second.name = "pair", "pair"
-        first.remote = second.remote = ""
     else:
-        first, second = Datagram(here.kernel, machine, True), Datagram(here.kernel, machine, True)
+        first, second = Datagram(here.kernel, machine, family), Datagram(here.kernel, machine, family)
         first.peer, second.peer = second, first
     return adopt(here, first, family, type, proto), adopt(here, second, family, type, proto)
 
@@ -538,22 +641,14 @@ def fromfd(fd: int, family: int, type: int, proto: int = 0) -> SimSocket:
     """As `socket.fromfd`."""
     here = world.current
     assert here is not None
+    number = os.dup(fd)
     end = here.kernel.ends.get(fd)
     if end is None:
+        os.close(number)
         raise unsimulated(f"socket.fromfd({fd})", "that descriptor is not of a simulated socket")
-    number = os.dup(fd)
     here.kernel.ends[number] = end
     here.shared[end].count += 1
     return SimSocket(family, type, proto, fileno=number)
-
-
-def _path(address: Any) -> str:
-    """A Unix address as text."""
-    if isinstance(address, (bytes, bytearray)):
-        return os.fsdecode(bytes(address))
-    if not isinstance(address, str):
-        raise TypeError(f"a bytes-like object is required, not {type(address).__name__!r}")
-    return address
 
 
 # What a program may call as a function of the module `socket`.

@@ -9,6 +9,7 @@ IN = 0x001  # readiness, in epoll's bits
 OUT = 0x004
 ERROR = 0x008
 HANG_UP = 0x010
+READ_HANG_UP = 0x2000  # `End.mask` leaves this one out: only `poll` tells it, and only who asks
 
 NEVER = 0x7FFFFFFFFFFFFFFF  # a time in nanoseconds
 
@@ -17,7 +18,13 @@ BOUND = 1
 LISTENING = 2
 CONNECTING = 3
 CONNECTED = 4
-CLOSED = 5
+CLOSED = 5  # no descriptor is left
+OVER = 6  # TCP: it has been connected, or tried to be, and is no longer
+
+UNTRIED = 0  # what `connect` has said so far, as Linux keeps it apart from the state itself
+TRIED = 1  # that it is on its way
+TOLD = 2  # that it is there
+LEFT = 3  # that was given up by `shutdown`
 
 DATA = 0  # what travels on a link
 FIN = 1
@@ -26,3 +33,4 @@ ROOM = 3  # the reader has made room for a sender that waits
 
 BLOCKED = -1  # what `send` says when it would block
 WINDOW = 256 * 1024  # bytes on their way or unread, at most
+TIME_WAIT_NS = 60_000_000_000  # so long nobody else may have the port of an end that finished first

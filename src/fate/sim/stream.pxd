@@ -5,10 +5,12 @@ cimport cython
 from fate.sim.kernel cimport End, Kernel
 
 cdef uint32_t IN, OUT, ERROR, HANG_UP
-cdef int NEW, BOUND, LISTENING, CONNECTING, CONNECTED, CLOSED
+cdef int NEW, BOUND, LISTENING, CONNECTING, CONNECTED, CLOSED, OVER
+cdef int UNTRIED, TRIED, TOLD, LEFT
 cdef int DATA, FIN, RESET, ROOM
 cdef Py_ssize_t BLOCKED
 cdef Py_ssize_t WINDOW
+cdef int64_t TIME_WAIT_NS
 
 
 cdef class Carrier:
@@ -28,7 +30,11 @@ cdef class Stream(End):
     cdef public bint shut_read
     cdef public bint shut_write
     cdef public bint full
-    cdef public bint fresh
+    cdef public int told
+    cdef public bint bound
+    cdef public str home
+    cdef public bint locked
+    cdef public int64_t until
     cdef public Py_ssize_t window
     cdef public Py_ssize_t outstanding
     cdef public int64_t arrives
@@ -43,12 +49,13 @@ cdef class Stream(End):
     @cython.locals(size=Py_ssize_t, room=Py_ssize_t)
     cpdef Py_ssize_t send(self, object data) except? -2
     cdef int _cannot_send(self) except -1
+    cdef uint32_t _mask_apart(self) except? 0xffffffff
     cpdef int raise_error(self) except -1
 
     @cython.locals(first=bytes, length=Py_ssize_t)
     cpdef bytes receive(self, Py_ssize_t size, bint peek)
     cdef int _drop(self, Py_ssize_t size) except -1
-    cdef bytes _nothing_to_read(self, Py_ssize_t size)
+    cdef bytes _nothing_to_read(self)
 
     @cython.locals(peer=Stream)
     cdef int _read(self, Py_ssize_t size) except -1
@@ -56,14 +63,21 @@ cdef class Stream(End):
     cdef int _answer_reset(self) except -1
     cpdef int deliver(self, tuple item) except -1
     cpdef int finish(self) except -1
+    cpdef int leave(self) except -1
     cpdef int reset(self) except -1
     cpdef int fail(self, int number) except -1
+    cpdef int disconnect(self) except -1
+
+    @cython.locals(peer=Stream)
     cpdef int shutdown(self, bint read, bint write) except -1
 
     @cython.locals(peer=Stream)
     cdef int _send_end(self, int kind) except -1
 
-    @cython.locals(peer=Stream, waiting=Stream)
+    @cython.locals(server=Stream, waiting=list)
+    cpdef int refuse_waiting(self) except -1
+
+    @cython.locals(peer=Stream)
     cpdef int close(self, bint abort) except -1
     cpdef int join(self, Stream peer, Carrier link, Carrier back) except -1
     cpdef int established(self, object _=*) except -1

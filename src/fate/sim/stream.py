@@ -12,7 +12,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
-from fate.sim.kernel import End, Kernel
+from fate.sim.kernel import NO_OPTIONS, End, Kernel
 from fate.sim.states import (
     BLOCKED,
     BOUND,
@@ -24,11 +24,17 @@ from fate.sim.states import (
     FIN,
     HANG_UP,
     IN,
+    LEFT,
     LISTENING,
     NEW,
     OUT,
+    OVER,
     RESET,
     ROOM,
+    TIME_WAIT_NS,
+    TOLD,
+    TRIED,
+    UNTRIED,
     WINDOW,
 )
 
@@ -57,6 +63,7 @@ class Stream(End):
         self.kernel = kernel
         self.host = host
         self.watches = []
+        self.options = NO_OPTIONS
         self.is_unix = is_unix
         self.state = NEW
         self.peer = None
@@ -64,11 +71,15 @@ class Stream(End):
         self.local: Any = None
         self.remote: Any = None
         self.error = 0  # told once, like SO_ERROR
-        self.eof = False  # the other end has finished, and nobody can write to us
+        self.eof = False  # the other end has finished
         self.shut_read = False
         self.shut_write = False
         self.full = False
-        self.fresh = True  # connected, and `connect` has not said so yet
+        self.told = UNTRIED
+        self.bound = False  # it has a port
+        self.home = ""  # the address that it has without a connection
+        self.locked = False  # its port is the program's choice: it stays when the connection is over
+        self.until = 0  # finished first, and closed: when its port is free again
         self.window = WINDOW
         self.outstanding = 0  # sent, and not read by the other end
         self.arrives = 0  # when the last thing on the link arrives there
@@ -86,20 +97,36 @@ class Stream(End):
         """What it is ready for, as epoll's bits."""
         if self.state == CONNECTED:
             mask = 0
-            if self.rx_size or self.eof or self.error or self.shut_read:
+            if self.rx_size or self.eof or self.shut_read:
                 mask = IN
-            if self.shut_write or self.error or not (self.full or self.outstanding >= self.window):
+            if not (self.full or self.outstanding >= self.window) or (self.shut_write and not self.is_unix):
                 mask |= OUT
             if self.error:
                 mask |= ERROR
-            if self.eof and self.shut_write:
+            if self.shut_write and (self.eof or self.shut_read):
                 mask |= HANG_UP
             return mask
-        if self.state == LISTENING:
+        return self._mask_apart()
+
+    def _mask_apart(self) -> int:
+        """The same where nothing is connected."""
+        state = self.state
+        if state == LISTENING:
+            if self.is_unix and self.shut_read:
+                return IN | (HANG_UP if self.shut_write else 0)
             return IN if self.queue else 0
-        if self.state == CONNECTING:
-            return 0
-        return OUT | HANG_UP | (ERROR | IN if self.error else 0)
+        mask = ERROR if self.error else 0
+        if state == OVER or self.rx_size or self.shut_read:
+            mask |= IN
+        if state == CONNECTING:
+            return mask
+        return mask | OUT | HANG_UP
+
+    def read_ended(self) -> bool:
+        """Whether nothing can come any more, as POLLRDHUP tells it."""
+        if self.state == LISTENING and not self.is_unix:
+            return False
+        return self.shut_read or self.state == OVER or (self.state == CONNECTED and self.eof)
 
     # -- bytes ---------------------------------------------------------------------------------------------------
 
@@ -127,12 +154,13 @@ class Stream(End):
         return size
 
     def _cannot_send(self) -> int:
+        if self.is_unix:
+            number = errno.ENOTCONN if self.state != CONNECTED else errno.EPIPE
+            if self.shut_write or self.state != CONNECTED:
+                raise OSError(number, os.strerror(number))
         self.raise_error()
-        if self.state == CONNECTING:
-            raise OSError(errno.ENOTCONN if self.is_unix else errno.EAGAIN, os.strerror(errno.EAGAIN))
-        if self.state != CONNECTED and self.is_unix:
-            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        number = errno.EAGAIN if self.state == CONNECTING else errno.EPIPE
+        raise OSError(number, os.strerror(number))
 
     def raise_error(self) -> int:
         """Tell of the error that waits to be told, once."""
@@ -145,10 +173,12 @@ class Stream(End):
     def receive(self, size: int, peek: bool) -> bytes | None:
         """Up to `size` bytes: all that is there; b"" at the end; None if it would block."""
         if not self.rx_size:
-            return self._nothing_to_read(size)
+            return self._nothing_to_read()
         first = self.rx[0]
         length = len(first)
-        if length <= size and self.rx_size == length and not peek:  # most reads take the one thing there is
+        if (
+            length <= size and self.rx_size == length and not self.rx_offset and not peek
+        ):  # most reads take the one thing there is
             self.rx.clear()
             self.rx_size = 0
             self._read(length)
@@ -172,15 +202,23 @@ class Stream(End):
             del self.rx[0]
         return 0
 
-    def _nothing_to_read(self, size: int) -> bytes | None:
-        if self.error:
+    def _nothing_to_read(self) -> bytes | None:
+        state = self.state
+        if self.is_unix:
+            if state != CONNECTED:
+                raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
             self.raise_error()
-        if self.state == CONNECTED:
-            return b"" if self.eof or self.shut_read or size == 0 else None
-        if self.state == CONNECTING:
+            return b"" if self.eof or self.shut_read else None
+        if state == LISTENING:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        if self.eof:
+            return b""  # an error that came after the end is never told
+        self.raise_error()
+        if state == OVER or self.shut_read:
+            return b""
+        if state in (CONNECTED, CONNECTING):
             return None
-        number = errno.EINVAL if self.is_unix else errno.ENOTCONN
-        raise OSError(number, os.strerror(number))
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
     def _read(self, size: int) -> int:
         """`size` bytes have been read: the other end has room again."""
@@ -200,11 +238,12 @@ class Stream(End):
         """Bytes have come from the other end."""
         if self.kernel.history is not None:
             self.kernel.history.append((self.kernel.now, "data", self.name, len(data)))
-        if self.state != CONNECTED:
+        if self.state != CONNECTED or (self.shut_read and self.shut_write and not self.is_unix):
             if self.peer is not None:
                 self.peer.outstanding -= len(data)
-                if self.state == CLOSED and self.host.up:
+                if self.state != OVER and self.host.up:
                     self._answer_reset()
+                    self.reset()  # what was finished both ways and is sent more is given up
             return 0
         if not self.rx_size:
             self.changed()
@@ -241,7 +280,21 @@ class Stream(End):
             self.kernel.history.append((self.kernel.now, "end", self.name))
         if self.state == CONNECTED and not self.eof:
             self.eof = True
+            if self.shut_write and not self.is_unix:
+                self.leave()
             self.changed()
+        elif self.state == CLOSED and not self.eof:
+            self.eof = True
+            if self.until:
+                self.until = self.kernel.now + TIME_WAIT_NS
+        return 0
+
+    def leave(self) -> int:
+        """The connection is over: TCP forgets it, and the port that nobody chose."""
+        self.state = OVER
+        self.full = False
+        if self.bound and not self.locked:
+            self.host.unbind(self)
         return 0
 
     def reset(self) -> int:
@@ -249,35 +302,70 @@ class Stream(End):
         if self.kernel.history is not None:
             self.kernel.history.append((self.kernel.now, "reset", self.name))
         if self.state == CONNECTED:
-            self.error = errno.EPIPE if self.eof and not self.is_unix else errno.ECONNRESET
-            self.eof = True
-            self.shut_write = True
-            self.full = False
+            self.error = errno.EPIPE if self.eof else errno.ECONNRESET
+            self.leave()
             self.changed()
+        elif self.state == CLOSED:
+            self.until = 0
         return 0
 
     def fail(self, number: int) -> int:
         """Connecting has failed."""
         if self.state == CONNECTING:
-            self.state = NEW if self.local is None else BOUND
             self.error = number
+            self.leave()
             self.changed()
+        return 0
+
+    def disconnect(self) -> int:
+        """Be as new, but for a port that the program chose."""
+        self.state = BOUND if self.bound else NEW
+        self.told = UNTRIED
+        self.error = 0
+        self.eof = self.shut_read = self.shut_write = self.full = False
+        if self.local is not None:
+            self.host.move(self, self.home)
+        self.peer = None
+        self.link = None
+        self.remote = None
+        self.outstanding = 0
+        self.rx = []
+        self.rx_size = 0
         return 0
 
     def shutdown(self, read: bool, write: bool) -> int:
         """Finish one direction or both."""
-        if self.state == LISTENING:
+        peer = self.peer
+        if self.is_unix:
+            self.shut_read |= read
+            self.shut_write |= write
+            if peer is not None and self.state == CONNECTED:
+                peer.shut_write |= read
+                if write:
+                    peer.finish()
+                peer.changed()
+            self.changed()
             return 0
-        if self.state != CONNECTED or (self.eof and self.shut_write and not self.is_unix):
+        if self.told == TRIED:
+            self.told = TOLD if self.state == CONNECTED else LEFT
+        if self.state == CONNECTING or (self.state == LISTENING and read):
+            self.refuse_waiting()
+            self.leave()
+            self.disconnect()
+        elif self.state == LISTENING:
+            return 0
+        elif self.state == CONNECTED:
+            self.shut_read |= read
+            if write and not self.shut_write:
+                self.shut_write = True
+                self._send_end(FIN)
+                if self.eof:
+                    self.leave()
+        else:
+            self.shut_read |= read
+            self.shut_write |= write
+            self.changed()
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        if read:
-            self.shut_read = True
-            if self.is_unix and self.peer is not None:
-                self.peer.shut_write = True
-                self.peer.changed()
-        if write and not self.shut_write:
-            self.shut_write = True
-            self._send_end(FIN)
         self.changed()
         return 0
 
@@ -293,30 +381,41 @@ class Stream(End):
             peer.reset()
         return 0
 
+    def refuse_waiting(self) -> int:
+        """A listener listens no more: who was not accepted is reset."""
+        waiting = self.queue
+        self.queue = None
+        for server in waiting or ():
+            server.close(True)
+        return 0
+
     def close(self, abort: bool) -> int:
         """The last descriptor is gone. abort: SO_LINGER with no time: reset instead of finishing."""
         state = self.state
         self.state = CLOSED
-        if state == LISTENING and self.queue is not None:
-            for waiting in self.queue:
-                waiting.close(True)
-            self.queue = None
+        peer = self.peer
+        if state == LISTENING:
+            self.refuse_waiting()
+        elif state == CONNECTED and self.is_unix:
+            if peer is not None and peer.state == CONNECTED:
+                if self.rx_size or abort:
+                    peer.error = errno.ECONNRESET
+                peer.shut_read = peer.shut_write = True
+                peer.outstanding = 0
+                peer.full = False
+                peer.finish()
+                peer.changed()
         elif state == CONNECTED:
-            peer = self.peer
-            if self.is_unix:
-                if peer is not None and peer.state == CONNECTED:
-                    if self.rx_size:
-                        peer.error = errno.ECONNRESET
-                    peer.shut_write = True
-                    peer.finish()
-                    peer.changed()
-            elif abort or self.rx_size:
+            if abort or self.rx_size:
                 self._send_end(RESET)
-            elif not self.shut_write:
-                self._send_end(FIN)
+            else:
+                if not self.eof:  # finished first: the port is not free for a while
+                    self.until = self.kernel.now + TIME_WAIT_NS
+                    self.host.fade(self)
+                if not self.shut_write:
+                    self._send_end(FIN)
         self.rx = []
         self.rx_size = 0
-        peer = self.peer
         if peer is not None and peer.state == CLOSED and self.link is None:  # nothing is on its way
             self.peer = peer.peer = None
         return 0
@@ -330,11 +429,12 @@ class Stream(End):
         self.link = link
         peer.link = back
         self.state = peer.state = CONNECTED
+        peer.told = TOLD
         return 0
 
     def established(self, _: object = None) -> int:
         """The connection is there: whoever waits for it may know."""
-        if self.state == CLOSED:  # given up meanwhile: who accepted it sees it end
+        if self.state not in (CONNECTING, CONNECTED):  # given up meanwhile: who accepted it sees it end
             if self.host.up:
                 self._send_end(FIN)
             return 0

@@ -59,10 +59,10 @@ class World:
         """Let the present thread wait, and nothing else."""
         self.wait(None, self.kernel.now + ns)
 
-    def wait_for(self, end: End, bits: int, seconds: float | None) -> bool:
-        """Block until `end` is ready for one of `bits`; False when `seconds` (None: any time) are over."""
+    def wait_until(self, check: Callable[[], Any], seconds: float | None) -> bool:
+        """Block until `check()` is true; False when `seconds` (None: any time) are over."""
         deadline = NEVER if seconds is None else self.kernel.now + int(seconds * 1e9)
-        return self.wait(lambda: end.mask() & bits, deadline)
+        return self.wait(check, deadline)
 
     def wait(self, check: Callable[[], Any] | None, deadline: int) -> bool:
         """Block the present thread until `check()` is true, or until `deadline`; say whether it is."""

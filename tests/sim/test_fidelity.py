@@ -1,0 +1,145 @@
+"""A universe's sockets do what Linux's do: hypothesis's scripts, and those that once showed a difference.
+
+`python -m tests.sim.fidelity` plays ten thousand; here are the same few each time.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.sim.fidelity import compare, search
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the universe's kernel is modelled on Linux's")
+
+MENDED = {
+    "a port is kept for a while after its connection": [
+        ("connected", 0, 0),
+        ("close", 1),
+        ("new", 0, 0),
+        ("bind", 2, 0, 3),
+    ],
+    "a listener that is shut down may listen again": [("listener", 0, 1), ("shutdown", 0, 0), ("listen", 0, 1)],
+    "what waits in a backlog is reset with it": [("listener", 0, 1), ("new", 0, 0), ("connect", 1, 0), ("close", 0)],
+    "a full backlog keeps a client waiting": [
+        ("listener", 0, 0),
+        *[step for n in (1, 2) for step in (("new", 0, 0), ("connect", n, 0))],
+        ("connect", 2, 0),
+        ("accept", 0),
+        ("getpeername", 2),
+    ],
+    "after a refusal connect says so once, and then tries anew": [
+        ("new", 0, 0),
+        ("connect_to", 0, 0, 1),
+        ("get", 0, 7),
+        ("connect_to", 0, 0, 1),
+        ("connect_to", 0, 0, 1),
+        ("connect_to", 0, 0, 1),
+    ],
+    "a socket may talk to itself": [
+        ("new", 0, 0),
+        ("bind", 0, 0, 0),
+        ("connect", 0, 0),
+        ("send", 0, 2),
+        ("recv", 0, 6, 0),
+        ("shutdown", 0, 1),
+        ("recv", 0, 6, 0),
+    ],
+    "shut down both ways and sent to: both are reset": [
+        ("connected", 0, 0),
+        ("shutdown", 0, 2),
+        ("send", 1, 2),
+        ("send", 0, 1),
+    ],
+    "an end that has come hides the reset": [
+        ("connected", 0, 0),
+        ("shutdown", 0, 1),
+        ("reset", 0),
+        ("recv", 1, 2, 0),
+        ("get", 1, 7),
+    ],
+    "an IPv6 listener takes IPv4": [
+        ("new", 1, 0),
+        ("bind", 0, 1, 0),
+        ("listen", 0, 2),
+        ("new", 0, 0),
+        ("connect_to", 1, 0, 3),
+        ("accept", 0),
+        ("getsockname", 2),
+        ("getpeername", 1),
+    ],
+    "a bound IPv6 address is for IPv6 only": [("new", 1, 0), ("bind", 0, 0, 0), ("get", 0, 11), ("set", 0, 5, 0)],
+    "accepted sockets have their listener's options": [
+        ("new", 0, 0),
+        ("set", 0, 2, 1),
+        ("bind", 0, 0, 0),
+        ("listen", 0, 1),
+        ("new", 0, 0),
+        ("connect", 1, 0),
+        ("accept", 0),
+        ("get", 2, 2),
+    ],
+    "only whom it is connected to can refuse a datagram": [
+        ("connected", 0, 1),
+        ("sendto_host", 0, 0, 1),
+        ("get", 0, 7),
+    ],
+    "eleven datagrams wait at a Unix socket": [
+        ("new", 2, 1),
+        ("bind", 0, 0, 0),
+        ("new", 2, 1),
+        *[("sendto", 1, 1, 0)] * 12,
+        ("recv", 0, 3, 0),
+        ("sendto", 1, 1, 0),
+    ],
+    "a Unix pair of datagrams is full by weight": [("pair", 2, 1), ("fill", 0), ("recv", 1, 6, 0), ("send", 0, 1)],
+    "abstract Unix names are bytes": [
+        ("new", 2, 0),
+        ("bind", 0, 1, 3),
+        ("listen", 0, 1),
+        ("new", 2, 0),
+        ("connect", 1, 0),
+    ],
+    "shutting down reading stops the other end's writing": [
+        ("pair", 2, 0),
+        ("shutdown", 0, 0),
+        ("send", 1, 1),
+        ("recv", 0, 1, 0),
+    ],
+    "closed sockets are bad descriptors": [
+        ("new", 0, 0),
+        ("close", 0),
+        *[(name, 0) for name in ("getsockname", "getpeername", "accept", "dup", "from_fd", "facts")],
+        ("send", 0, 1),
+        ("recv", 0, 1, 0),
+        ("poll", 0, 1),
+        ("connect_ex", 0, 0),
+        ("shutdown", 0, 0),
+        ("get", 0, 7),
+    ],
+    "a datagram that is cut says so": [("connected", 0, 1), ("send", 0, 4), ("recvmsg", 1, 2, 0)],
+    "with a timeout Python waits before it calls": [
+        ("listener", 0, 1),
+        ("wait", 0, 1),
+        ("recv", 0, 1, 0),
+        ("send", 0, 1),
+    ],
+    "what is left of a read comes before what came later": [
+        ("connected", 0, 0),
+        ("send", 0, 2),
+        ("recv", 1, 1, 0),
+        *[("send", 0, 0)] * 2,
+        ("recv", 1, 3, 0),
+    ],
+}
+
+
+@pytest.mark.parametrize("script", MENDED.values(), ids=MENDED)
+def test_what_once_differed_does_not_any_more(script):
+    assert compare(script) is None
+
+
+def test_scripts_of_socket_calls_do_the_same_in_both_worlds():
+    _, found = search(300, None)
+    assert not found, "\n\n".join(str(differences[0]) for differences in found.values())
