@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format conformance fidelity others bench bugs soak sanitize sanitized docs clean
+.PHONY: help install demo test check format conformance fidelity others bench bugs soak sanitize sanitized docs clean bench-sim
 
 help:
 	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make fidelity     scripts of socket calls on the real kernel and in a universe: the same? SCRIPTS=10000'
 	@echo 'make others       test suites of other projects (uvloop, tornado, aiohttp, ...) against Fate; SUITE=tornado: one'
 	@echo 'make bench        Fate beside its peers: loop, network, Deferreds; charts in docs/_static/bench'
+	@echo 'make bench-sim    universes beside other simulators of asyncio; SIM_PYTHON=python3.13 or 3.12, which they need'
 	@echo 'make bugs         known bugs of redis-py, anyio, aiojobs and asyncio, found by `fate explore`; BUG=redis: one'
 	@echo 'make soak         a server on Fate under storms and faults; SECONDS=600, CONNECTIONS=10000'
 	@echo 'make sanitize     the compiled modules'"'"' tests under GCC'"'"'s address and undefined-behaviour sanitizers'
@@ -100,6 +101,13 @@ sanitized: $(VENV)/made-test
 
 bench: $(VENV)/made
 	$(BIN)/python -m benchmarks --charts docs/_static/bench
+
+# The first of these that there is; pyenv has commands that are none, so each is asked.
+SIM_PYTHON ?= $(shell for python in $(PYTHON) python3.13 python3.12; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$python && break; done)
+bench-sim:
+	@test -n '$(SIM_PYTHON)' || (echo 'The other simulators ask for Python 3.12 or later: make bench-sim SIM_PYTHON=...'; exit 1)
+	$(SIM_PYTHON) -m benchmarks.sim
 
 BUG ?=
 bugs: $(VENV)/made
