@@ -22,7 +22,6 @@ from time import monotonic, sleep
 import pytest
 
 from fate import sim
-from fate.sim import generator
 from fate.sim.errors import (
     HangError,
     NestedUniverseError,
@@ -30,6 +29,7 @@ from fate.sim.errors import (
     StuckError,
     UnsimulatedError,
 )
+from fate.sim.generator import GENERATOR
 
 
 async def nothing():
@@ -109,13 +109,36 @@ def test_outside_everything_is_real_again():
 
 
 def test_the_state_of_random_is_put_back_where_its_memory_is_not_known(monkeypatch):
-    monkeypatch.setattr(generator, "_row_is_known", [False])
+    monkeypatch.setattr(GENERATOR, "row_is_known", False)
     random.gauss(0, 1)
     state = random.getstate()
     first = sim.run(draw)
     assert random.getstate() == state
-    monkeypatch.setattr(generator, "_row_is_known", [])
+    monkeypatch.setattr(GENERATOR, "row_is_known", None)
     assert sim.run(draw) == first
+    assert random.getstate() == state
+
+
+@pytest.mark.parametrize("first", ["random()", "getstate()", "gauss(0, 1)", "Random().random()", "seed(3)"])
+def test_random_goes_on_after_a_universe_whatever_was_used_first_in_it(first):
+    async def main():
+        eval(f"random.{first}")
+        return random.random()
+
+    random.gauss(0, 1)
+    state = random.getstate()
+    assert sim.run(main) == sim.run(main)
+    assert random.getstate() == state
+
+
+def test_a_state_that_is_set_first_is_the_universe_s_only():
+    async def main():
+        random.setstate(other)
+        return random.random()
+
+    other = random.Random(3).getstate()
+    state = random.getstate()
+    assert sim.run(main) == random.Random(3).random()
     assert random.getstate() == state
 
 

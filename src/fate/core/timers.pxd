@@ -46,7 +46,7 @@ cdef class Timers:
     @cython.locals(near=list, handle=TimerHandle, index=Py_ssize_t)
     cdef int _sort_near(self) except -1
 
-    @cython.locals(lane=Level, slots=list, earliest=double, handle=TimerHandle, start=int64_t, shift=int, number=int)
+    @cython.locals(lane=Level, slots=list, earliest=double, handle=TimerHandle, start=int64_t, shift=int, number=int, index=int)
     cpdef double deadline(self) except? -1.0
 
     @cython.locals(lane=Level, handle=TimerHandle)

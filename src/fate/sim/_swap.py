@@ -161,6 +161,17 @@ def swap(on: bool) -> None:
         slot.value = address if on else before
 
 
+def prepared() -> int:
+    """How many functions are."""
+    return len(_slots)
+
+
+def restore(first: int, count: int) -> None:
+    """Put the originals of so many functions back, from the one that was prepared when there were `first`."""
+    for method, original, _ in _slots[first : first + count]:
+        method.function = original
+
+
 def set_inside(inside: bool) -> None:
     """Whether the present thread gets the replacements."""
     if inside:

@@ -113,6 +113,11 @@ cdef extern from *:
         for (i = 0; i < count; i++)
             fate_slots[i].method->ml_meth = on ? fate_slots[i].trampoline : fate_slots[i].original;
     }
+    static void fate_restore(int first, int count) {
+        int i;
+        for (i = first; i < first + count && i < FATE_SLOTS; i++)
+            fate_slots[i].method->ml_meth = fate_slots[i].original;
+    }
     static void fate_set_inside(int inside) { fate_inside = inside; }
     static int fate_get_inside(void) { return fate_inside; }
 
@@ -161,6 +166,7 @@ cdef extern from *:
     """
     int fate_prepare(int i, object function, object replacement, int bound)
     void fate_swap(int count, int on)
+    void fate_restore(int first, int count)
     void fate_set_inside(int inside)
     int fate_get_inside()
     int fate_take_type(object type, object key)
@@ -192,6 +198,16 @@ def swap(bint on):
     """Put all replacements in place, or the originals."""
     fate_swap(_count, on)
     fate_swap_hashes(on)
+
+
+def prepared() -> int:
+    """How many functions are."""
+    return _count
+
+
+def restore(int first, int count):
+    """Put the originals of so many functions back, from the one that was prepared when there were `first`."""
+    fate_restore(first, count)
 
 
 def set_inside(bint inside):

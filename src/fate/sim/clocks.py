@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from fate.sim import world
+from fate.sim.generator import GENERATOR
 
 LONGEST_SLEEP_NS = 1 << 62
 _gmtime, _asctime, _strftime = time.gmtime, time.asctime, time.strftime
@@ -125,6 +126,7 @@ def getrandom(size: int, flags: int = 0) -> bytes:
 
 def seed_random(generator: Any, seed: Any = None) -> None:
     """`random.Random().seed`: without a seed, from the universe's chance."""
+    GENERATOR.begin()  # if this is the first time that any is used
     if seed is None:
         seed = _here().kernel.decisions.bits("random")
     _real(_random_seed, generator, seed)

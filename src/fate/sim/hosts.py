@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 SETTLE = 16  # so many rounds for what is still there at the end
 
+# asyncio's weak set of all tasks, which is empty or not: nothing else is read of it. None: not known.
+ALL_TASKS: Any = getattr(tasks, "_scheduled_tasks", getattr(tasks, "_all_tasks", None))
+EAGER_TASKS: Any = getattr(tasks, "_eager_tasks", ())
+
 
 class Host:
     """One computer of a universe. Made by `Universe.host`.
@@ -238,8 +242,9 @@ class Host:
 
     def pending(self) -> list[Any]:
         """The tasks that have not ended, in the order in which they were made."""
-        left = tasks.all_tasks(self.loop)
-        return sorted(left, key=hash) if left else []  # they hash by number
+        if ALL_TASKS is not None and not ALL_TASKS and not EAGER_TASKS:
+            return []  # not one in the process, as after most programs: `all_tasks` takes a while to say so
+        return sorted(tasks.all_tasks(self.loop), key=hash)  # they hash by number
 
     def connections(self) -> list[Any]:
         """The transports that nobody has closed."""

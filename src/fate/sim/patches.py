@@ -11,7 +11,6 @@ import _posixsubprocess
 import _socket
 import asyncio
 import os
-import random
 import select
 import socket
 import sys
@@ -20,8 +19,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, generator, selecting, sockets, threads
+from fate.sim import _swap, clocks, selecting, sockets, threads
 from fate.sim.errors import unsimulated
+from fate.sim.generator import GENERATOR
 
 socket_class = socket.socket
 
@@ -88,6 +88,7 @@ class Patches:
             refuse = _refuse(f"socket.{name}() of a real socket", REAL_SOCKET)
             if not _swap.prepare(getattr(_socket.socket, name), refuse, False, True):
                 self._methods.append((name, refuse))
+        GENERATOR.prepare()
         for cls in (asyncio.Future, asyncio.Task):
             _swap.prepare_hash(cls)
         self._replacements = {id(original): (original, ours) for original, ours in pairs}
@@ -95,7 +96,6 @@ class Patches:
         self._modules = 0
         self._known: frozenset[str] = frozenset()
         self._places: list[tuple[dict[str, Any], str, Any, Any]] = []
-        self._random: Any = None
         self._uuid: Any = None
 
     def _find(self) -> None:
@@ -123,8 +123,7 @@ class Patches:
             self._find()
         for names, name, _, ours in self._places:
             names[name] = ours
-        self._random = generator.keep()
-        random.seed(seed)
+        GENERATOR.arm(seed)
         self._uuid, uuid._last_timestamp = uuid._last_timestamp, None  # type: ignore[attr-defined]
         for name, refuse in self._methods:
             setattr(socket_class, name, refuse)
@@ -142,7 +141,7 @@ class Patches:
         for names, name, original, _ in self._places:
             names[name] = original
         uuid._last_timestamp = self._uuid  # type: ignore[attr-defined]
-        generator.put_back(self._random)
+        GENERATOR.disarm()
         if len(sys.modules) != self._modules:
             self._clean()
 

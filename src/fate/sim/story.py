@@ -75,7 +75,9 @@ def describe_task(task: Any, others: Iterable[Any] = ()) -> str:
     what += "".join(f", held by task {each.get_name()} at {place_of(each)}" for each in _holders(task, others))
     made = getattr(task, "_fate_made", None)
     if made is not None:
-        what += f"; made at {Path(made[0]).name}:{made[1]}"
+        code, at = made
+        line = next((line for start, end, line in code.co_lines() if start <= at < end), code.co_firstlineno)
+        what += f"; made at {Path(code.co_filename).name}:{line}"
     return f"task {task.get_name()}{f' ({name})' if name != task.get_name() else ''} at {place_of(task)}{what}"
 
 
@@ -93,7 +95,7 @@ def note_maker(task: Any) -> None:
         if known is None:
             known = _libraries[name] = of_the_library(name)
         if not known:
-            task._fate_made = name, frame.f_lineno
+            task._fate_made = frame.f_code, frame.f_lasti  # which line that is takes a while to tell
             return
         frame = frame.f_back
 
