@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format conformance fidelity others bench bugs soak sanitize sanitized docs clean bench-sim
+.PHONY: help install demo test check format conformance fidelity others bench bench-sim bugs soak sanitize sanitized docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
