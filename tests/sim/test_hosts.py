@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
+import signal
 import socket
 import time
 
 import pytest
 
 from fate import sim
-from fate.sim.errors import HostError, ScenarioError, UniverseError
+from fate.sim.errors import HostError, ScenarioError, UniverseError, UnsimulatedError
 
 
 async def echo():
@@ -348,6 +350,55 @@ def test_signals_are_played():
 
     world(main, "a", program=program)
     assert got == ["term"]
+
+
+def test_handlers_of_the_module_signal_are_the_hosts_own_and_no_real_signal_is_sent():
+    got = []
+
+    def note(number, frame):
+        got.append((sim.current().world.host.name, signal.Signals(number).name))
+
+    async def program():
+        assert signal.signal(signal.SIGTERM, note) is signal.SIG_DFL
+        await asyncio.sleep(100)
+
+    async def main():
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.signal(signal.SIGUSR1, note) is signal.SIG_DFL
+        await asyncio.sleep(1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        os.kill(os.getpid(), 0)
+        with pytest.raises(HostError, match="SIGTERM"):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGCHLD)
+        universe.hosts["a"].signal(signal.SIGTERM)
+        await asyncio.sleep(1)
+        assert got == [("main", "SIGUSR1"), ("main", "SIGUSR1"), ("a", "SIGTERM")]
+        for refused in (
+            lambda: os.kill(1, 0),
+            lambda: os.killpg(0, 0),
+            lambda: signal.alarm(1),
+            lambda: signal.setitimer(signal.ITIMER_REAL, 1),
+            lambda: signal.sigwait([signal.SIGTERM]),
+        ):
+            with pytest.raises(UnsimulatedError, match=r"not simulated .*test_hosts\.py"):
+                refused()
+        with pytest.raises(OSError, match="Invalid argument"):
+            signal.signal(signal.SIGKILL, note)
+        with pytest.raises(ValueError, match="out of range"):
+            signal.signal(1000, note)
+        with pytest.raises(TypeError, match="must be"):
+            signal.signal(signal.SIGTERM, "no handler")
+        with pytest.raises(ValueError, match="main thread"):
+            await asyncio.to_thread(signal.signal, signal.SIGTERM, note)
+
+    before = signal.getsignal(signal.SIGUSR1)
+    universe = sim.Universe()
+    universe.host("a", program)
+    result = universe.attempt(main)
+    assert result.error is None
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 def test_what_makes_no_sense_is_refused():

@@ -429,3 +429,20 @@ def test_an_import_in_a_universe_leaves_python_as_it_was(tmp_path, monkeypatch):
     assert (module.Lock, module.RLock, module.SimpleQueue) == (threading.Lock, threading.RLock, queue.SimpleQueue)
     now = threading.RLock, threading._RLock, queue._PySimpleQueue, queue.SimpleQueue, selectors.SelectSelector
     assert now == before and threading.Lock is lock
+
+
+def test_a_reader_left_behind_is_told_and_what_listens_is_not():
+    kept = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        kept.append(await asyncio.start_server(lambda *_: None, "127.0.0.1", 7))
+        ours, theirs = socket.socketpair()
+        kept.extend((ours, theirs))
+        loop.add_reader(ours, print, "unread")
+
+    result = sim.attempt(main)
+    assert [failure.kind for failure in result.failures] == ["leftover"]
+    assert "reader print('unread')" in result.failures[0].message and len(result.leftovers) == 1
+    for each in kept:
+        each.close()

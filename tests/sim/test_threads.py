@@ -190,3 +190,16 @@ def test_a_lock_made_inside_is_a_real_lock_outside():
         assert not lock.acquire(blocking=False)
     with condition:
         assert not condition.wait(0.01)
+
+
+def test_what_a_thread_raises_is_a_failure_of_the_run():
+    def work():
+        time.sleep(1)
+        raise LookupError("in a thread")
+
+    async def main():
+        threading.Thread(target=work, name="worker").start()
+        await asyncio.sleep(2)
+
+    [failure] = sim.attempt(main).failures
+    assert (failure.kind, failure.message) == ("report", "Exception in thread worker: LookupError: in a thread")

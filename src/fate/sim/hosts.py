@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from asyncio import events, tasks
+from asyncio import events, format_helpers, tasks
 from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fate.sim import dead, sockets
+from fate.sim import dead, signals, sockets
 from fate.sim.errors import HostError, StuckError
 from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS, RELAXED
 from fate.sim.kernel import Poll, Waits
 from fate.sim.loop import RelaxedFate, UniverseFate
-from fate.sim.states import NEVER
+from fate.sim.states import LISTENING, NEVER
 from fate.sim.watcher import Watcher
 from fate.sim.world import BOOT_NS, World
 
@@ -229,14 +229,11 @@ class Host:
         self.poll.asleep = False
 
     def signal(self, number: int) -> None:
-        """Send its program a signal: the handler that it has given to `loop.add_signal_handler` is called.
+        """Send its program a signal: the handler that it gave to `loop.add_signal_handler` or `signal.signal` is called.
 
-        Raises HostError if it has given none.
+        Raises HostError if it has given none, and the signal would end it.
         """
-        handler = self.loop.signals.get(number)
-        if handler is None:
-            raise HostError(f"host {self.name!r} has no handler for signal {number}")
-        self.loop.call_soon_threadsafe(handler[0], *handler[1])
+        signals.send(self, number)
 
     # -- its end ----------------------------------------------------------------------------------------------------
 
@@ -251,6 +248,17 @@ class Host:
         transports = self.loop._transports
         return [transport for transport in transports.values() if not transport.is_closing()] if transports else []
 
+    def handlers(self) -> list[str]:
+        """What still waits for a descriptor, in words, but for transports and for what listens."""
+        kept = []
+        for number, watch in self.poll.watches.items():
+            if number in self.loop._transports or getattr(watch.end, "state", None) == LISTENING:
+                continue
+            for kind, handle in (("reader", watch.reader), ("writer", watch.writer)):
+                if handle is not None:
+                    kept.append(f"{kind} {format_helpers._format_callback_source(handle._callback, handle._args)}")
+        return kept
+
     def disarm(self) -> None:
         """The program has ended: no task is cancelled as a fault any more."""
         self.on_task = None
@@ -261,7 +269,7 @@ class Host:
         """Let what is on its way arrive: the other end of what the program has just closed."""
         kernel = self.world.kernel
         for count in range(SETTLE):
-            if not self.pending() and not self.connections():
+            if not self.pending() and not self.connections() and not self.handlers():
                 self.quiet = True
                 break
             wait, arrives = 0.02 if count else 1e-9, kernel.next_event()

@@ -41,6 +41,7 @@ class UniverseFate(Fate):
         self.host = host
         self._task_number = 0
         self.made_tasks = False  # others than the first
+        self.handlers: dict[int, Any] = {}  # of `signal.signal`
         self.signals: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
         self.reports: list[dict[str, Any]] = []
         self.place = Place(self, self.turn_while)

@@ -8,10 +8,12 @@ places takes a moment, so it is done again only when modules were imported since
 from __future__ import annotations
 
 import _posixsubprocess
+import _signal
 import _socket
 import asyncio
 import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -19,7 +21,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, selecting, sockets, threads
+from fate.sim import _swap, clocks, selecting, signals, sockets, threads
 from fate.sim.errors import unsimulated
 from fate.sim.generator import GENERATOR
 
@@ -39,6 +41,8 @@ REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to te
     for module, shown, names, why in [
         (os, "os", ["fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"], CHILDREN),
         (_posixsubprocess, "subprocess", ["fork_exec"], CHILDREN),
+        (_signal, "signal", signals.REFUSED, signals.INSTEAD),
+        (os, "os", ["killpg"], signals.INSTEAD),
         (select, "select", ["epoll"], "use asyncio, or the module selectors"),
     ]
     for name in names
@@ -47,6 +51,8 @@ REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to te
 REAL_SOCKET = "this socket was not made by socket.socket() inside the universe (a blocking TLS socket, for one)"
 RAISING: list[tuple[Any, Any]] = [  # builtins whose replacement may raise; some are default arguments, as in Twisted
     (clocks.SLEEP, clocks.sleep),
+    (os.kill, signals.kill),
+    (_signal.raise_signal, signals.raise_signal),
     (_socket.getaddrinfo, sockets.getaddrinfo),
     (_socket.gethostbyname, sockets.gethostbyname),
     (_socket.gethostbyname_ex, sockets.gethostbyname_ex),
@@ -65,6 +71,8 @@ def replacements() -> list[tuple[Any, Any]]:
         (socket.fromfd, sockets.fromfd),
         (socket.getaddrinfo, sockets.getaddrinfo),
         (uuid.getnode, clocks.uuid1_node),
+        (signal.signal, signals.set_handler),
+        (signal.getsignal, signals.get_handler),
         *threads.replacements(),
         *selecting.replacements(),
     ]

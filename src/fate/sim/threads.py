@@ -47,6 +47,13 @@ class Worker:
         self.kill = False
         self.ident = 0
 
+    def report(self, thread: threading.Thread) -> None:
+        """What it was to do has raised, in place of `threading.excepthook`: the loop's exception handler is told."""
+        error = sys.exc_info()[1]
+        if error is not None and not self.kill:
+            loop, message = self.host.loop, f"Exception in thread {thread.name}"
+            loop.call_soon_threadsafe(loop.call_exception_handler, {"message": message, "exception": error})
+
     def ready(self) -> bool:
         """Whether it can go on."""
         return self.deadline <= self.world.kernel.now or (self.check is not None and bool(self.check()))
@@ -82,6 +89,8 @@ class Threads:
         begin: makes the real thread; what it returns is returned.
         """
         worker = Worker(self.world, self.world.host, function)
+        if isinstance(worker.thread, threading.Thread):
+            worker.thread._invoke_excepthook = worker.report  # type: ignore[attr-defined]
 
         def run() -> None:
             worker.gate.acquire()
@@ -156,8 +165,6 @@ class Threads:
         try:
             for worker in list(self.workers):
                 worker.kill = True
-                if isinstance(worker.thread, threading.Thread):
-                    worker.thread._invoke_excepthook = _say_nothing  # type: ignore[attr-defined]
                 self.resume(worker)
         finally:
             pool._base.LOGGER.disabled = silent  # type: ignore[attr-defined]
@@ -168,10 +175,6 @@ class Threads:
             if worker.thread is thread:
                 return worker
         return None
-
-
-def _say_nothing(*_: object) -> None:
-    """In place of the report that a thread has ended by an exception."""
 
 
 class Lock:

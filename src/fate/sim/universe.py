@@ -301,6 +301,7 @@ class Universe(Generic[T]):
                 continue  # a host whose program goes on has left nothing behind
             result.leftovers += [describe_task(task) for task in host.pending() if host.task is not task]
             result.leftovers += [f"connection {transport!r}" for transport in host.connections()]
+            result.leftovers += host.handlers()
         if result.leftovers and result.error is None:
             self.note("leftover", "left behind: " + "; ".join(result.leftovers))
         for host in self.hosts.values():

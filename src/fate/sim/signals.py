@@ -1,0 +1,94 @@
+"""Signals on a host: `signal.signal`, `os.kill` and their kin. No real signal is sent, and none is handled.
+
+A host gets a signal from `Host.signal`, or from its own program. The handler is the one that the program gave to
+`loop.add_signal_handler`, else to `signal.signal`. What would send or await a real signal is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from fate.sim import world
+from fate.sim.errors import HostError, unsimulated
+
+if TYPE_CHECKING:
+    from fate.sim.hosts import Host
+
+INSTEAD = "send signals with fate.sim.current().hosts[name].signal(number)"
+IGNORED = frozenset({signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH})  # by default
+REFUSED = ["alarm", "pause", "pidfd_send_signal", "pthread_kill", "set_wakeup_fd", "setitimer", "sigtimedwait"]
+REFUSED += ["sigwait", "sigwaitinfo"]
+_real_getpid = os.getpid
+
+
+def _host() -> Host:
+    here = world.current
+    assert here is not None
+    return here.host
+
+
+def set_handler(signalnum: int, handler: Any) -> Any:
+    """`signal.signal` on the present host."""
+    here = world.current
+    if here is not None and here.threads is not None and here.threads.current is not None:
+        raise ValueError("signal only works in main thread of the main interpreter")
+    number = _check(signalnum)
+    if number in (signal.SIGKILL, signal.SIGSTOP):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    if not callable(handler) and handler not in (signal.SIG_IGN, signal.SIG_DFL):
+        raise TypeError("signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object")
+    before = get_handler(number)
+    _host().loop.handlers[number] = handler
+    return before
+
+
+def get_handler(signalnum: int) -> Any:
+    """`signal.getsignal` on the present host."""
+    number = _check(signalnum)
+    usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    return _host().loop.handlers.get(number, usual)
+
+
+def raise_signal(signalnum: int) -> None:
+    """`signal.raise_signal` on the present host."""
+    send(_host(), _check(signalnum))
+
+
+def kill(pid: int, signalnum: int) -> None:
+    """`os.kill`: of the program itself; there are no others."""
+    if pid != _real_getpid():
+        raise unsimulated(f"os.kill({pid}, {signalnum})", INSTEAD)
+    if signalnum:
+        send(_host(), _check(signalnum))
+
+
+def send(host: Host, number: int) -> None:
+    """Have the handler of `host` called: soon, or at once where it is one of `signal.signal` and of the present host.
+
+    Raises HostError if there is none, and the signal would end the program.
+    """
+    loop = host.loop
+    handler = loop.signals.get(number)
+    if handler is not None:
+        loop.call_soon_threadsafe(handler[0], *handler[1])
+        return
+    plain = host.loop.handlers.get(number, signal.SIG_DFL)
+    if plain is signal.SIG_IGN or (plain is signal.SIG_DFL and number in IGNORED):
+        return
+    if plain is signal.SIG_DFL or plain is signal.default_int_handler:
+        name = signal.Signals(number).name
+        raise HostError(f"host {host.name!r} has no handler for signal {name}, which would end it: crash() does that")
+    if host.world.host is host:
+        plain(number, None)
+    else:
+        loop.call_soon_threadsafe(plain, number, None)
+
+
+def _check(signalnum: int) -> int:
+    number = int(signalnum)
+    if not 1 <= number < signal.NSIG:
+        raise ValueError("signal number out of range")
+    return number
