@@ -22,7 +22,9 @@ from time import monotonic, sleep
 import pytest
 
 from fate import sim
+from fate.sim import guard
 from fate.sim.errors import (
+    BlockedThreadError,
     HangError,
     NestedUniverseError,
     ScenarioError,
@@ -446,3 +448,49 @@ def test_a_reader_left_behind_is_told_and_what_listens_is_not():
     assert "reader print('unread')" in result.failures[0].message and len(result.leftovers) == 1
     for each in kept:
         each.close()
+
+
+def compute_for_ever():
+    while True:
+        pass
+
+
+def wait_for_the_real_world():
+    ours, theirs = os.pipe()
+    try:
+        os.read(ours, 1)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+@pytest.mark.parametrize("block", [compute_for_ever, wait_for_the_real_world])
+def test_a_program_that_blocks_for_real_is_interrupted_and_told_where(monkeypatch, block):
+    monkeypatch.setattr(guard, "PATIENCE", 1.0)
+    monkeypatch.setattr(guard, "PERIOD", 0.1)
+
+    async def main():
+        await asyncio.sleep(1)
+        block()
+
+    with pytest.raises(BlockedThreadError, match=rf"(?s)blocked its loop .*test_run.py.* in {block.__name__}"):
+        sim.run(main)
+
+    async def after():
+        return await asyncio.sleep(1, "as before")
+
+    assert sim.run(after) == "as before"
+
+
+def test_a_limit_and_a_slow_way_are_finite_numbers():
+    async def other():
+        await asyncio.sleep(1)
+
+    for limit in (float("inf"), float("nan"), 0, "1"):
+        with pytest.raises(ScenarioError, match="limit"):
+            sim.Universe(limit=limit)
+    universe = sim.Universe()
+    universe.host("a", other)
+    for seconds in (-1, float("nan"), float("inf"), "1"):
+        with pytest.raises(ScenarioError, match="slower"):
+            universe.slow("main", "a", seconds)

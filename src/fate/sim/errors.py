@@ -9,7 +9,7 @@
         ├── UnsimulatedError (RuntimeError)    a call that universes do not simulate
         ├── StuckError (RuntimeError)          nothing can ever happen any more
         ├── HangError (RuntimeError)           virtual time or the number of turns ran out
-        ├── BlockedThreadError (RuntimeError)  a thread never gives the others their turn
+        ├── BlockedThreadError (RuntimeError)  a thread never gives the others their turn, or blocks the loop
         ├── FailedRunError (AssertionError)    a test's universe failed without an exception: something was left behind
         └── BrokenPromiseError (AssertionError) what `universe.always` was promised is no longer true
 

@@ -218,9 +218,14 @@ class Host:
         self.boot()
 
     def pause(self) -> None:
-        """Have it stand still: its program does not run, and what comes waits. Raises HostError for the main host."""
+        """Have it stand still: its program does not run, and what comes waits.
+
+        Raises HostError for the main host, or for one that is down.
+        """
         if self.main is None:
             raise HostError(f"host {self.name!r} cannot be paused: it runs the test itself")
+        if not self.up:
+            raise HostError(f"host {self.name!r} is down: restart it first")
         self.paused = True
 
     def resume(self) -> None:
@@ -229,7 +234,7 @@ class Host:
         self.poll.asleep = False
 
     def signal(self, number: int) -> None:
-        """Send its program a signal: the handler that it gave to `loop.add_signal_handler` or `signal.signal` is called.
+        """Send its program a signal: calls the handler that it gave to `loop.add_signal_handler` or `signal.signal`.
 
         Raises HostError if it has given none, and the signal would end it.
         """

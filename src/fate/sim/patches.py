@@ -8,7 +8,7 @@ places takes a moment, so it is done again only when modules were imported since
 from __future__ import annotations
 
 import _posixsubprocess
-import _signal
+import _signal  # type: ignore[import-not-found]  # typeshed has only `signal`, which wraps it
 import _socket
 import asyncio
 import os

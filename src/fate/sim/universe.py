@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from fate import singletons
-from fate.sim import names, patches, world
+from fate.sim import guard, names, patches, world
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import (
     BrokenPromiseError,
@@ -35,6 +35,7 @@ from fate.sim.story import describe_task, describe_tasks
 T = TypeVar("T")
 DAY = 86400.0
 STEPS_OF_THE_END = 10_000  # so often time passes while what is left is cancelled
+LONGEST = 36525 * DAY
 
 
 @dataclass
@@ -113,8 +114,8 @@ class Universe(Generic[T]):
     ) -> None:
         if not isinstance(seed, int) or isinstance(seed, bool):
             raise ScenarioError(f"a seed is an integer, not {seed!r}")
-        if not isinstance(limit, (int, float)) or not limit > 0:
-            raise ScenarioError(f"the limit is a number of seconds above 0, not {limit!r}")
+        if not isinstance(limit, (int, float)) or not 0 < limit <= LONGEST:
+            raise ScenarioError(f"the limit is a number of seconds above 0, and a century at most, not {limit!r}")
         self.allow = frozenset([allow] if isinstance(allow, str) else allow)
         unknown = self.allow.difference(KINDS)
         if unknown:
@@ -193,8 +194,13 @@ class Universe(Generic[T]):
         self.mend(source, target, both)
 
     def slow(self, source: str, target: str, seconds: float) -> None:
-        """Have everything from one host to another take so much longer. Raises HostError as `partition`."""
+        """Have everything from one host to another take so much longer.
+
+        Raises HostError as `partition`; ScenarioError for a time that is negative or no finite number.
+        """
         self._check_two(source, target)
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds <= LONGEST:
+            raise ScenarioError(f"a way is slower by a number of seconds, 0 or more, not {seconds!r}")
         self.world.network.way(source, target).extra = int(seconds * 1e9)
 
     def _check_two(self, source: str, target: str) -> None:
@@ -252,6 +258,7 @@ class Universe(Generic[T]):
                 "a universe cannot be started inside a universe: run the inner one after the outer one has ended"
             )
         self._begun = True
+        guard.watch()
         self.kernel.on_stuck = self._stuck
         self.kernel.on_limit = self._over
         patched = patches.patches()
@@ -284,8 +291,12 @@ class Universe(Generic[T]):
         loop = self.main.loop
         try:
             result.value = loop.run_until_complete(loop.create_task(main(), name="main"))
-        except (KeyboardInterrupt, SystemExit):
-            raise
+        except (KeyboardInterrupt, SystemExit) as error:
+            blocked = guard.take()
+            if blocked is None:
+                raise
+            result.error = blocked.with_traceback(error.__traceback__)
+            self._failed(blocked)
         except BaseException as error:
             result.error = error
             self._failed(error)

@@ -1,0 +1,85 @@
+"""A guard against a program that blocks for real: one that computes for ever, or waits for the world outside.
+
+One real thread of the process looks once a second whether the universe that runs has got on. If a single callback has
+run for too long it is interrupted: by a KeyboardInterrupt where that reaches a system call, else by an asynchronous
+exception. `take` tells the universe that it was this that ended its program. Threads of a universe that never yield are
+`threads`' affair.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+from fate.sim import world
+from fate.sim.errors import BlockedThreadError
+
+PATIENCE = 20.0  # seconds of real time that one callback may take
+PERIOD = 1.0
+
+_sleep, _getsignal, _kill = time.sleep, signal.getsignal, signal.pthread_kill  # the real ones
+_guarded: list[int] = []  # the thread that runs the universe; empty: no guard yet
+_found: list[str] = []
+
+
+def watch() -> None:
+    """A universe begins in this thread: see that there is a guard."""
+    ident = _thread.get_ident()
+    _found.clear()
+    if not _guarded:
+        _guarded.append(ident)
+        _thread.start_new_thread(_guard, ())
+    _guarded[0] = ident
+
+
+def take() -> BlockedThreadError | None:
+    """The error to raise if the guard has interrupted the program; None: it has not."""
+    return BlockedThreadError(_found.pop()) if _found else None
+
+
+def _guard() -> None:
+    before, since = None, 0.0
+    while True:
+        _sleep(PERIOD)
+        here = world.current
+        now = None if here is None else _state(here)
+        if now is None or now != before:
+            before, since = now, 0.0
+            continue
+        since += PERIOD
+        if since >= PATIENCE:
+            _interrupt(_guarded[0])
+            before = None
+
+
+def _state(here: world.World) -> tuple[Any, ...] | None:
+    """What changes whenever a program gets on; None: nothing to look at."""
+    loop = getattr(here.host, "loop", None)
+    if loop is None or (here.threads is not None and here.threads.current is not None):
+        return None
+    kernel = here.kernel
+    return id(here), kernel.now, kernel.idle_polls, loop._last_id, loop._current_id
+
+
+def _interrupt(ident: int) -> None:
+    frame = sys._current_frames().get(ident)
+    where = "".join(traceback.format_stack(frame)[-1:]).strip() if frame is not None else "an unknown place"
+    _found.append(
+        f"the program has blocked its loop for {PATIENCE:g} s of real time: {where}\n"
+        "It computes for ever, or waits for something outside of the universe"
+    )
+    main = threading.main_thread().ident
+    if ident == main and _getsignal(signal.SIGINT) is signal.default_int_handler:
+        _kill(ident, signal.SIGINT)
+    else:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(KeyboardInterrupt))
+
+
+os.register_at_fork(after_in_child=_guarded.clear)
