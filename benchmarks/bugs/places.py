@@ -6,6 +6,7 @@ installed is remembered in a stamp inside each environment. Which bugs there are
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -81,6 +82,7 @@ def _wheel(base: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
+@functools.cache  # one run measures one Fate
 def _digest() -> str:
     """Of everything Fate is built from."""
     total = hashlib.sha256(os.environ.get("FATE_PURE", "").encode())

@@ -22,7 +22,7 @@ REPORT = """\
 shop.py::main failed: AssertionError: sold twice
   at shop.py:7 in main, 1 s after the beginning (an exception that nobody caught)
 It needs no fault.
-Found in 23 runs, one fault at a time; fails every time with no fault.
+Found in 23 runs, one fault at a time; fails every time.
 Replay it: fate replay 0123abcd
 """
 

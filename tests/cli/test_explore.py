@@ -125,8 +125,8 @@ def test_two_runs_of_a_seed_are_compared(workshop: Workshop, bank: Path) -> None
     assert other.code == 1
     assert "seed 0 was not the same in both runs" in other.out
     assert re.search(
-        r"The first event that differs is number \d+:\n  first run: 1\.0.*\n    in #\d+: .*(\n      at .*)*"
-        r"\n  second run: 2\.0.*\n    in #\d+: ",
+        r"The first event that differs is number \d+:\n  first run: 1\.0.*\n    main \(drifting\)\n      at bank.py:\d+"
+        r"\n  second run: 2\.0.*\n    main \(drifting\)\n      at bank.py:\d+",
         other.out,
     )
 

@@ -279,7 +279,8 @@ def test_where_two_runs_part_is_told_with_both_stacks():
     assert lines[0].startswith("The first event that differs is number ")
     for which, seconds in (("first", 1), ("second", 2)):
         start = next(number for number, line in enumerate(lines) if line.startswith(f"  {which} run: {seconds}.0"))
-        assert lines[start + 1].startswith("    in #")
+        assert lines[start + 1] == "    main (drifting)"
+        assert lines[start + 2].startswith("      at scenarios.py:")
     assert difference_in_words(first, first) == []
 
 

@@ -494,3 +494,23 @@ def test_a_limit_and_a_slow_way_are_finite_numbers():
     for seconds in (-1, float("nan"), float("inf"), "1"):
         with pytest.raises(ScenarioError, match="slower"):
             universe.slow("main", "a", seconds)
+
+
+def test_a_task_that_no_line_of_the_program_has_made_is_not_said_to_come_from_outside_the_universe():
+    async def serve(reader, writer):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            writer.close()
+
+    async def main():
+        async with await asyncio.start_server(serve, "127.0.0.1", 7):
+            _, writer = await asyncio.open_connection("127.0.0.1", 7)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                writer.close()
+
+    message = sim.attempt(main).failures[0].message
+    [line] = [line for line in message.splitlines() if "serve)" in line]
+    assert "made at" not in line

@@ -50,8 +50,8 @@ def report(kept: Kept, runs: int, replay: str, found: Outcome | None = None) -> 
         lines.append(
             "Found by --relaxed: on asyncio, callbacks run in the order of call_soon, so this cannot happen there."
         )
-    which = "with no fault" if not kept.faults else f"with seed {kept.trial.seed}"
-    lines.append(f"Found in {'1 run' if runs == 1 else f'{runs} runs'}{phase}; fails every time {which}.")
+    which = f" with seed {kept.trial.seed}" if kept.faults or kept.trial.seed else ""
+    lines.append(f"Found in {'1 run' if runs == 1 else f'{runs} runs'}{phase}; fails every time{which}.")
     lines.append(f"Replay it: {replay}")
     return "\n".join(lines[:MOST_LINES])
 
@@ -150,13 +150,23 @@ def difference_in_words(first: Sequence[tuple[Any, ...]], second: Sequence[tuple
     for which, events in (("first", first), ("second", second)):
         event = event_in_words(events[number]) if number < len(events) else "the end of the run"
         lines.append(f"  {which} run: {event.strip()}")
-        last = next((each for each in reversed(events[: number + 1]) if each[1] == "run"), None)
-        if last is not None:
-            _, _, host, task, function, stack, id, _ = last
-            doing = f"{function}" + (f" in {task}" if task else "") + ("" if host == "main" else f" on host {host}")
-            lines.append(f"    in #{id}: {doing}")
-            lines += [f"      at {place}" for place in stack.split(" > ") if place]
+        lines += _stack_at(events, number)
     return lines
+
+
+def _stack_at(events: Sequence[tuple[Any, ...]], number: int) -> list[str]:
+    """Where the task stood that event `number` is of, or that has caused it; a line for each of its lines."""
+    runs = [(index, event) for index, event in enumerate(events) if event[1] == "run"]
+    by_id = {(event[2], event[6]): event for _, event in runs}
+    present = next((event for index, event in reversed(runs) if index <= number), None)
+    while present is not None and not present[3]:  # a callback that is of no task
+        present = by_id.get((present[2], present[7]))
+    if present is None:
+        return []
+    again = next((event for index, event in runs if index >= number and event[2:4] == present[2:4]), present)
+    _, _, host, task, function, stack, *_ = again
+    where = "" if host == "main" else f" on host {host}"
+    return [f"    {task} ({function}){where}", *(f"      at {place}" for place in stack.split(" > ") if place)]
 
 
 def _short(text: str) -> str:

@@ -91,6 +91,8 @@ def note_maker(task: Any) -> None:
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
+        if name == UNIVERSE:  # whoever has started the universe has made none of its tasks
+            return
         known = _libraries.get(name)
         if known is None:
             known = _libraries[name] = of_the_library(name)
@@ -100,6 +102,7 @@ def note_maker(task: Any) -> None:
         frame = frame.f_back
 
 
+UNIVERSE = str(Path(__file__).with_name("universe.py"))
 _libraries: dict[str, bool] = {}  # whether a file is the library's
 
 
