@@ -248,7 +248,7 @@ cdef class Epoll:
     cpdef int wait(self, int64_t timeout_ns) except -1
     cpdef int spin(self, int64_t ns) except -1
     cdef inline int fd(self, int index) noexcept:
-        return <int>(self._buffer[index].data.u64 & 0xffffffff)
+        return <int><uint32_t>self._buffer[index].data.u64
     cdef inline uint32_t generation(self, int index) noexcept:
         return <uint32_t>(self._buffer[index].data.u64 >> 32)
     cdef inline uint32_t events(self, int index) noexcept:

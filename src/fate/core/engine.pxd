@@ -28,6 +28,8 @@ cdef class Poll:
     cpdef unsigned int events(self, int fd) except? 0xffffffff
     cpdef Handle set_reader(self, int fd, Handle handle)
     cpdef Handle set_writer(self, int fd, Handle handle)
+    cpdef set_source(self, int fd, Handle source)
+    cpdef bint has_more(self, int fd) except -1
 
 
 cdef class Engine(Owner):
@@ -122,6 +124,7 @@ cdef class Engine(Owner):
 
     cdef int _run(self, Handle handle) except -1
     cdef int settle_later(self, Handle handle) except -1
+    cdef int queue_source(self, Handle source) except -1
 
     @cython.locals(handle=Handle, more=list)
     cdef int _settle(self, object context) except -1

@@ -62,6 +62,14 @@ class Poll:
         """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
         raise NotImplementedError
 
+    def set_source(self, fd: int, source: Handle) -> None:
+        """As `set_reader`, for one that needs to be told once only of all that has come."""
+        self.set_reader(fd, source)
+
+    def has_more(self, fd: int) -> bool:
+        """Whether a source must read again, though it got less than it asked for."""
+        return False
+
 
 class Engine(Owner):
     """The turn, the queue of ready handles, and the timers. `Fate` is built on it."""
@@ -470,6 +478,14 @@ class Engine(Owner):
         if handle._kind == SOURCE:
             return handle._fire()
         return run_in_context(self._own_context(handle), handle._callback, handle._args)
+
+    def queue_source(self, source: Handle) -> int:
+        """Fire `source` in the next turn again: more has come than it took."""
+        self._last_id += 1
+        source.id = self._last_id
+        source.cause = 0
+        self._queue.append(source)
+        return 0
 
     def settle_later(self, handle: Handle) -> int:
         """Have `handle._settle` called once, when the handle that runs now has returned."""

@@ -17,6 +17,7 @@ from fate.net import addresses
 
 cdef extern from * nogil:
     """
+    #include <errno.h>
     #include <netinet/in.h>
     #include <netinet/tcp.h>
     #include <sys/socket.h>
@@ -26,6 +27,13 @@ cdef extern from * nogil:
     #define FATE_SHARED 65536      /* what one read into the shared buffer takes at most */
     #define FATE_PIECES 64         /* what one sendmsg takes at most */
     static char fate_shared[FATE_SHARED];
+
+    /* As recv, and no signal ends it. */
+    static inline ssize_t fate_recv(int fd, void *buffer, size_t size) {
+        ssize_t count;
+        do count = recv(fd, buffer, size, MSG_DONTWAIT); while (count < 0 && errno == EINTR);
+        return count;
+    }
     """
     enum:
         FATE_SHARED
@@ -47,7 +55,7 @@ cdef extern from * nogil:
         pass
     struct sockaddr_storage:
         pass
-    Py_ssize_t recv(int fd, void *buffer, size_t size, int flags)
+    Py_ssize_t fate_recv(int fd, void *buffer, size_t size)
     Py_ssize_t sys_send "send"(int fd, const void *buffer, size_t size, int flags)
     Py_ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int accept4(int fd, sockaddr *address, unsigned int *size, int flags)
@@ -87,14 +95,14 @@ cpdef object receive(int fd, Py_ssize_t room):
     cdef PyObject *made
     cdef Py_ssize_t count
     if room <= FATE_SHARED:
-        count = recv(fd, fate_shared, room, MSG_DONTWAIT)
+        count = fate_recv(fd, fate_shared, room)
         if count >= 0:
             return PyBytes_FromStringAndSize(fate_shared, count)
         if not_ready():
             return None
         PyErr_SetFromErrno(OSError)
     made = new_bytes(NULL, room)
-    count = recv(fd, content(made), room, MSG_DONTWAIT)
+    count = fate_recv(fd, content(made), room)
     if count < 0:
         drop(made)
         if not_ready():
@@ -112,7 +120,7 @@ cpdef Py_ssize_t receive_into(int fd, object buffer) except -2:
     cdef Py_buffer view
     cdef Py_ssize_t count
     PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-    count = recv(fd, view.buf, view.len, MSG_DONTWAIT)
+    count = fate_recv(fd, view.buf, view.len)
     PyBuffer_Release(&view)
     if count < 0:
         if not not_ready():

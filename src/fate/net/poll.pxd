@@ -9,6 +9,8 @@ from fate.core.handle cimport Handle
 cdef int64_t SPIN_LEAST
 cdef uint32_t EPOLLIN
 cdef uint32_t EPOLLOUT
+cdef uint32_t MORE
+cdef uint32_t EDGE
 
 
 cdef class Watch:
@@ -17,6 +19,7 @@ cdef class Watch:
     cdef public uint32_t events
     cdef public uint32_t generation
     cdef public bint doubtful
+    cdef public bint edge
     cdef public object owner
     cdef public Handle reader
     cdef public Handle writer
@@ -59,8 +62,13 @@ cdef class EpollPoll(Poll):
     @cython.locals(watch=Watch)
     cpdef unsigned int events(self, int fd) except? 0xffffffff
 
+    @cython.locals(watch=Watch)
+    cpdef bint has_more(self, int fd) except -1
+
     @cython.locals(watch=Watch, before=Handle)
+    cdef Handle _read_by(self, int fd, Handle handle, bint edge)
     cpdef Handle set_reader(self, int fd, Handle handle)
+    cpdef set_source(self, int fd, Handle source)
 
     @cython.locals(watch=Watch, before=Handle)
     cpdef Handle set_writer(self, int fd, Handle handle)

@@ -13,6 +13,8 @@ cdef Py_ssize_t SMALL
 cdef Py_ssize_t LARGE
 cdef Py_ssize_t MUCH
 cdef int PATIENCE
+cdef tuple INTERNET
+cdef tuple TCP
 cdef object BUFFERED
 cdef object CONTRACT
 cdef bint ATTACH_NAMES_IT
@@ -44,6 +46,7 @@ cdef class Stream(Handle):
     cdef public bint _protocol_paused
     cdef bint _buffered
     cdef bint _watched
+    cdef bint _edge
     cdef bint _corked
     cdef bint _owns_context
     cdef bint _told
@@ -59,6 +62,8 @@ cdef class Stream(Handle):
 
     @cython.locals(count=Py_ssize_t)
     cdef int _read_into(self) except -1
+    @cython.locals(engine=Engine)
+    cdef int _read_on(self, bint full) except -1
     cdef int _read_end(self) except -1
 
     @cython.locals(size=Py_ssize_t, total=Py_ssize_t, engine=Engine)

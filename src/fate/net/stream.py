@@ -38,6 +38,8 @@ SMALL = 64 * 1024  # bytes that a read takes at most, through the buffer that al
 LARGE = 120 * 1024  # and where much comes; 128 KiB and more would be mapped and unmapped for each read, by glibc
 MUCH = 16 * 1024  # a read of so many bytes makes the next one a large one
 PATIENCE: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+INTERNET = (socket.AF_INET, socket.AF_INET6)
+TCP = (socket.IPPROTO_TCP, 0)  # what a stream socket of theirs is, unless it says otherwise
 BUFFERED: Any = protocols.BufferedProtocol
 CONTRACT: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
 ATTACH_NAMES_IT = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
@@ -119,6 +121,7 @@ class Stream(Handle):
                 server._attach()
             self._server = server
         loop._streams.put(self._sock_fd, self)
+        self._edge = sock.proto in TCP and sock.family in INTERNET
         if sock.proto == socket.IPPROTO_TCP:
             no_delay(sock, self._sock_fd)
         loop.call_soon(protocol.connection_made, self)
@@ -199,7 +202,10 @@ class Stream(Handle):
     def _watch(self) -> int:
         engine = self._engine
         self._owns_context = engine.prepare_source(self)
-        engine._poll.set_reader(self._sock_fd, self)
+        if self._edge:
+            engine._poll.set_source(self._sock_fd, self)
+        else:
+            engine._poll.set_reader(self._sock_fd, self)
         self._watched = True
         return 0
 
@@ -225,6 +231,8 @@ class Stream(Handle):
         count = len(data)
         if count == 0:
             return self._read_end()
+        if self._edge:
+            self._read_on(count == self._want)
         self._want = LARGE if count >= MUCH else SMALL
         try:
             self._protocol.data_received(data)
@@ -257,12 +265,21 @@ class Stream(Handle):
             return 0
         if count == 0:
             return self._read_end()
+        if self._edge:
+            self._read_on(count >= len(buffer))
         try:
             self._protocol.buffer_updated(count)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+        return 0
+
+    def _read_on(self, full: bool) -> int:
+        """Of a socket that is told of once: read again in the next turn, if there may be more. full: all the room was used."""
+        engine = self._engine
+        if full or engine._poll.has_more(self._sock_fd):
+            engine.queue_source(self)
         return 0
 
     def _read_end(self) -> int:
