@@ -60,7 +60,9 @@ class Failed(Exception):
 class Play:
     """One script on one loop: what the protocol was told, and what its peer got."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, reactions: dict[str, Script], keep_open: bool) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, tcp: bool, reactions: dict[str, Script], keep_open: bool
+    ) -> None:
         self.loop = loop
         self.reactions = reactions
         self.keep_open = keep_open
@@ -70,7 +72,7 @@ class Play:
         self.depth = 0
         self.transport: Any = None
         loop.set_exception_handler(self.report)
-        ours, self.peer = socket.socketpair()
+        ours, self.peer = tcp_pair() if tcp else socket.socketpair()
         self.peer.setblocking(False)
         self.made = loop.create_task(loop.connect_accepted_socket(lambda: Plain(self), ours))  # type: ignore[attr-defined]
 
@@ -228,7 +230,7 @@ class Plain(asyncio.Protocol):
 class Buffered(asyncio.BufferedProtocol):
     def __init__(self, play: Play) -> None:
         self.play = play
-        self.buffer = bytearray(100)
+        self.buffer = bytearray(1000)
 
     def get_buffer(self, sizehint: int) -> bytearray:
         for deed in self.play.reactions.get("get_buffer", ()):
@@ -246,12 +248,26 @@ class Buffered(asyncio.BufferedProtocol):
     connection_lost: Any = Plain.connection_lost
 
 
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected TCP sockets, whose buffers are smaller than HUGE."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+        peer = socket.socket()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+        peer.connect(server.getsockname())
+        ours, _ = server.accept()
+    for sock in (ours, peer):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return ours, peer
+
+
 def play(
-    make: Callable[[], asyncio.AbstractEventLoop], reactions: dict[str, Script], keep: bool, script: Script
+    make: Callable[[], asyncio.AbstractEventLoop], tcp: bool, reactions: dict[str, Script], keep: bool, script: Script
 ) -> tuple[Any, bytes]:
     loop = make()
     try:
-        play = Play(loop, reactions, keep)
+        play = Play(loop, tcp, reactions, keep)
         play.turn(6)
         for step in script:
             play.step(step)
@@ -271,14 +287,18 @@ def same(result: tuple[Any, bytes], expected: tuple[Any, bytes]) -> None:
 
 @pytest.mark.filterwarnings("ignore:unclosed transport")
 @settings(max_examples=400)
-@given(reactions, st.booleans(), st.lists(steps, max_size=8))
-@example({"data": [("write", 1, "bytes"), ("abort",)]}, False, [("peer sends", 1)])
-@example({"data": [("write", HUGE, "bytes"), ("close",)]}, False, [("peer sends", 1), ("peer reads",)])
-@example({"resume_writing": [("write", 1, "bytes"), ("close",)]}, True, [("do", ("write", HUGE, "bytes"))])
-@example({"eof": [("write", 1, "bytearray"), ("write_eof",)]}, True, [("peer sends", 1), ("peer ends",)])
+@given(st.booleans(), reactions, st.booleans(), st.lists(steps, max_size=8))
+@example(False, {"data": [("write", 1, "bytes"), ("abort",)]}, False, [("peer sends", 1)])
+@example(False, {"data": [("write", HUGE, "bytes"), ("close",)]}, False, [("peer sends", 1), ("peer reads",)])
+@example(False, {"resume_writing": [("write", 1, "bytes"), ("close",)]}, True, [("do", ("write", HUGE, "bytes"))])
+@example(False, {"eof": [("write", 1, "bytearray"), ("write_eof",)]}, True, [("peer sends", 1), ("peer ends",)])
+@example(True, {"made": [("buffered",)]}, False, [("peer sends", 3000), ("peer ends",)])
+@example(
+    True, {"data": [("pause_reading",)]}, True, [("peer sends", 3000), ("peer ends",), ("do", ("resume_reading",))]
+)
 def test_a_script_gives_the_same_bytes_and_callbacks_as_on_asyncio(
-    reactions: dict[str, Script], keep_open: bool, script: Script
+    tcp: bool, reactions: dict[str, Script], keep_open: bool, script: Script
 ) -> None:
-    expected = play(asyncio.SelectorEventLoop, reactions, keep_open, script)
-    same(play(Fate, reactions, keep_open, script), expected)
-    same(play(lambda: Fate(selectors.SelectSelector()), reactions, keep_open, script), expected)
+    expected = play(asyncio.SelectorEventLoop, tcp, reactions, keep_open, script)
+    same(play(Fate, tcp, reactions, keep_open, script), expected)
+    same(play(lambda: Fate(selectors.SelectSelector()), tcp, reactions, keep_open, script), expected)

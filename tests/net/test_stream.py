@@ -273,10 +273,121 @@ def test_an_ended_transport_takes_every_call(loop: Fate, connect: Connect) -> No
     assert transport.is_closing() and not transport.is_reading()
 
 
+# -- told once of what has come ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tcp(loop: Fate) -> Iterator[tuple[Any, Told, socket.socket]]:
+    """A TCP connection that reads nothing yet: its transport, its protocol and its peer, a socket."""
+    made: list[Told] = []
+    server = loop.run_until_complete(loop.create_server(lambda: made.append(Told()) or made[-1], "127.0.0.1", 0))
+    peer = socket.create_connection(server.sockets[0].getsockname())
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    run_until(loop, lambda: made and made[0].transport is not None)
+    made[0].transport.pause_reading()
+    yield made[0].transport, made[0], peer
+    peer.close()
+    server.close()
+    if not loop.is_closed():
+        made[0].transport.abort()
+        turns(loop, 3)
+
+
+def test_an_end_that_comes_with_the_last_bytes_is_told(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
+    transport, protocol, peer = tcp
+    peer.send(b"last")
+    peer.shutdown(socket.SHUT_WR)
+    transport.resume_reading()
+    run_until(loop, lambda: protocol.log[-1] == ("lost", None))
+    assert protocol.log == [("made",), ("data", b"last"), ("eof",), ("lost", None)]
+
+
+def test_a_reset_that_comes_with_bytes_is_told(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
+    transport, protocol, peer = tcp
+    peer.send(b"last")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+    transport.resume_reading()
+    run_until(loop, lambda: protocol.log[-1][0] == "lost")
+    assert isinstance(protocol.log[-1][1], ConnectionResetError)
+
+
+def test_more_than_one_read_takes_comes_whole(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
+    transport, protocol, peer = tcp
+    data = bytes(range(256)) * 1200
+    peer.setblocking(False)
+    sent = peer.send(data)
+    assert sent > 2 * 64 * 1024
+    transport.resume_reading()
+    run_until(loop, lambda: sum(len(entry[1]) for entry in protocol.log[1:]) == sent)
+    assert b"".join(entry[1] for entry in protocol.log[1:]) == data[:sent]
+
+
+def test_what_is_left_when_reading_pauses_comes_when_it_goes_on(
+    loop: Fate, tcp: tuple[Any, Told, socket.socket]
+) -> None:
+    transport, protocol, peer = tcp
+    protocol.deeds["data"] = lambda data: transport.pause_reading()
+    peer.send(bytes(100_000))
+    transport.resume_reading()
+    turns(loop, 10)
+    assert len(protocol.log) == 2
+    taken = len(protocol.log[1][1])
+    assert taken < 100_000
+    del protocol.deeds["data"]
+    transport.resume_reading()
+    run_until(loop, lambda: sum(len(entry[1]) for entry in protocol.log[1:]) == 100_000)
+
+
+def test_a_small_buffer_is_filled_until_nothing_is_left(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
+    class Small(asyncio.BufferedProtocol):
+        def __init__(self) -> None:
+            self.buffer = bytearray(3)
+            self.got = b""
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            return self.buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            self.got += self.buffer[:nbytes]
+
+    transport, _, peer = tcp
+    small = Small()
+    transport.set_protocol(small)
+    peer.send(b"ten bytes.")
+    transport.resume_reading()
+    run_until(loop, lambda: small.got == b"ten bytes.")
+
+
+def test_bytes_behind_urgent_data_are_read(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
+    transport, protocol, peer = tcp
+    peer.send(b"before ")
+    peer.send(b"!", socket.MSG_OOB)
+    peer.send(b"after")
+    transport.resume_reading()
+    run_until(loop, lambda: b"".join(entry[1] for entry in protocol.log[1:]) == b"before after")
+
+
+def test_reading_goes_on_while_the_peer_takes_nothing(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
+    transport, protocol, peer = tcp
+    transport.resume_reading()
+    transport.write(bytes(20 << 20))  # it waits to write
+    assert transport.get_write_buffer_size()
+    for number in range(3):
+        peer.send(b"%d" % number)
+        run_until(loop, lambda: protocol.log[-1] == ("data", b"%d" % number))  # noqa: B023
+    taken = 0
+    while taken < 20 << 20:
+        taken += len(peer.recv(1 << 20))
+        turns(loop)
+    peer.send(b"again")
+    run_until(loop, lambda: protocol.log[-1] == ("data", b"again"))
+
+
 # -- the cork ----------------------------------------------------------------------------------------------------------
 
 
-def test_what_a_callback_writes_leaves_when_it_returns_and_counts_until_then(loop: Fate, connect: Connect) -> None:
+def test_what_a_turn_writes_leaves_when_it_ends_and_counts_until_then(loop: Fate, connect: Connect) -> None:
     transport, protocol, peer = connect()
     seen: list[Any] = []
 
@@ -295,13 +406,36 @@ def test_what_a_callback_writes_leaves_when_it_returns_and_counts_until_then(loo
     assert transport.get_write_buffer_size() == 0
 
 
-def test_what_a_callback_writes_has_left_before_the_next_one_runs(loop: Fate, connect: Connect) -> None:
+def test_what_the_callbacks_of_a_turn_write_leaves_in_one_piece_at_its_end(loop: Fate, connect: Connect) -> None:
     transport, _, peer = connect()
     seen: list[bytes] = []
-    loop.call_soon(transport.write, b"x")
+    loop.call_soon(transport.write, b"one,")
+    loop.call_soon(lambda: seen.append(received(peer)))
+    loop.call_soon(transport.write, b"two")
+    turns(loop)
     loop.call_soon(lambda: seen.append(received(peer)))
     turns(loop)
-    assert seen == [b"x"]
+    assert seen == [b"", b"one,two"]
+
+
+def test_much_that_a_callback_writes_has_left_before_the_next_one_runs(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+    seen: list[int] = []
+    loop.call_soon(transport.write, bytes(5000))
+    loop.call_soon(lambda: seen.append(len(received(peer))))
+    turns(loop)
+    assert seen == [5000]
+
+
+def test_of_many_who_write_in_one_turn_the_first_do_not_wait_for_the_last(loop: Fate, connect: Connect) -> None:
+    connections = [connect() for _ in range(40)]
+    seen: list[bytes] = []
+    for transport, _, _ in connections:
+        loop.call_soon(transport.write, bytes(1000))
+    loop.call_soon(lambda: seen.extend(received(peer) for _, _, peer in connections))
+    turns(loop)
+    assert seen[0] == bytes(1000) and seen[-1] == b""
+    assert all(received(peer) in (b"", bytes(1000)) for _, _, peer in connections)
 
 
 def test_what_is_written_while_no_callback_runs_leaves_at_once(connect: Connect) -> None:
@@ -517,7 +651,9 @@ def test_callbacks_run_in_the_context_in_which_the_transport_was_made(loop: Fate
     assert variable.get() == "unset"
 
 
-def test_a_failed_write_ends_the_connection_in_the_context_of_who_wrote(loop: Fate, connect: Connect, log: Log) -> None:
+def test_a_failed_write_ends_the_connection_in_the_context_of_the_connection(
+    loop: Fate, connect: Connect, log: Log
+) -> None:
     variable = contextvars.ContextVar("variable", default="unset")
     transport, protocol, peer = connect()
     transport.pause_reading()
@@ -530,7 +666,7 @@ def test_a_failed_write_ends_the_connection_in_the_context_of_who_wrote(loop: Fa
 
     loop.call_soon(write)
     turns(loop, 2)
-    assert log == ["writer's"]
+    assert log == ["unset"]
     assert isinstance(protocol.log[-1][1], BrokenPipeError)
 
 

@@ -21,6 +21,7 @@ cdef char SHARING
 cdef char LASTING
 cdef char SOURCE
 cdef short READY
+cdef Py_ssize_t OWED_MOST
 
 
 cdef class Poll:
@@ -42,8 +43,8 @@ cdef class Engine(Owner):
     cdef readonly object _instrument
     cdef SharedContext _shared
     cdef object _clock
-    cdef Handle _unsettled
-    cdef list _unsettled_too
+    cdef list _unsettled
+    cdef Py_ssize_t _owed
     cdef bint _asleep
     cdef bint _turning
     cdef int _fast_turns
@@ -98,8 +99,8 @@ cdef class Engine(Owner):
         )
         cdef object taken
         if left == NULL:
-            if self._unsettled is not None:
-                self._settle(None)
+            if self._owed >= OWED_MOST:
+                self._settle()
             return None
         taken = <object>left
         Py_DECREF(taken)
@@ -124,10 +125,11 @@ cdef class Engine(Owner):
 
     cdef int _run(self, Handle handle) except -1
     cdef int settle_later(self, Handle handle) except -1
+    cdef int hurry(self) except -1
     cdef int queue_source(self, Handle source) except -1
 
-    @cython.locals(handle=Handle, more=list)
-    cdef int _settle(self, object context) except -1
+    @cython.locals(handle=Handle, unsettled=list, done=Py_ssize_t)
+    cdef int _settle(self) except -1
     cdef object _run_plainly(self, Handle handle)
 
     cdef object _run_watched(self, Handle handle, object instrument)

@@ -24,6 +24,7 @@ FAST_TURNS = 16  # at most so many turns in a row without a poll
 FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
 COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
+OWED_MOST = 64 * 1024  # what is put off to the turn's end is done earlier when it weighs so much
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
 
 # A handle's kind.
@@ -89,8 +90,8 @@ class Engine(Owner):
         """
         self._poll = poll
         self._clock = clock
-        self._unsettled: Handle | None = None  # who waits for the present callback to return; one mostly
-        self._unsettled_too: list[Handle] | None = None
+        self._unsettled: list[Handle] = []  # who waits for the turn to end
+        self._owed = 0  # what they weigh
         self._queue: list[Any] = []  # append is atomic: other threads push here too
         self._head = 0  # the queue before this index has been consumed
         self._timers = Timers(self._now())
@@ -428,14 +429,16 @@ class Engine(Owner):
                     if error is not None:
                         self._fail(handle, error, shared)
                         error = None
-                    if self._unsettled is not None:
-                        self._settle(None if handle._kind == SHARING else handle._snapshot)
+                    if self._owed >= OWED_MOST:
+                        self._settle()
                     if handle._kind < LASTING:
                         handle._loop = handle._callback = handle._args = handle._snapshot = None
         finally:
-            if self._unsettled is not None:
-                self._settle(None)
-            shared.leave()
+            try:
+                if self._unsettled:
+                    self._settle()
+            finally:
+                shared.leave()
             self._shared = outer
         handle = None  # keep nothing of it alive until the next turn ends
         self._current_id = 0
@@ -449,8 +452,6 @@ class Engine(Owner):
     def _fail(self, handle: Handle, error: BaseException, shared: SharedContext) -> int:
         """`handle` has run and raised `error`."""
         try:
-            if self._unsettled is not None:
-                self._settle(None if handle._kind == SHARING else handle._snapshot)
             shared.leave()
             self._callback_failed(handle, error)
         finally:
@@ -468,8 +469,8 @@ class Engine(Owner):
             if error is not None:
                 self._callback_failed(handle, error)
         finally:
-            if self._unsettled is not None:
-                self._settle(handle._snapshot)
+            if self._unsettled and not self._turning:
+                self._settle()
             if handle._kind < LASTING:
                 handle._empty()
         return 0
@@ -488,25 +489,30 @@ class Engine(Owner):
         return 0
 
     def settle_later(self, handle: Handle) -> int:
-        """Have `handle._settle` called once, when the handle that runs now has returned."""
-        if self._unsettled is None:
-            self._unsettled = handle
-        elif self._unsettled_too is None:
-            self._unsettled_too = [handle]
-        else:
-            self._unsettled_too.append(handle)
+        """Have `handle._settle` called once, when this turn ends.
+
+        Earlier, when a callback has returned and what is put off weighs OWED_MOST; whoever puts it off adds that.
+        """
+        self._unsettled.append(handle)
         return 0
 
-    def _settle(self, context: Context | None) -> int:
-        """The callback that ran in `context`, None: in the present one, has returned."""
-        handle = self._unsettled
-        more = self._unsettled_too
-        self._unsettled = self._unsettled_too = None
-        if handle is not None:
-            handle._settle(context)
-        if more is not None:
-            for handle in more:
-                handle._settle(context)
+    def hurry(self) -> int:
+        """Do what is put off when the handle that runs now has returned."""
+        self._owed = OWED_MOST
+        return 0
+
+    def _settle(self) -> int:
+        self._current_id = 0
+        self._owed = 0
+        unsettled = self._unsettled
+        done = 0
+        try:
+            while done < len(unsettled):  # it may get longer
+                handle = unsettled[done]
+                done += 1
+                handle._settle()
+        finally:
+            del unsettled[:done]
         return 0
 
     def _run_watched(self, handle: Handle, instrument: Instrument) -> BaseException | None:

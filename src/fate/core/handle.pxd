@@ -32,7 +32,7 @@ cdef class Handle:
     cdef public int _index
     cdef int _empty(self) except -1
     cdef object _fire(self)
-    cdef int _settle(self, object context) except -1
+    cdef int _settle(self) except -1
 
 
 cdef class TimerHandle(Handle):

@@ -89,8 +89,8 @@ class Handle:
         """What a handle does that has no callback: one that is a descriptor's reader. What it raises is returned."""
         raise NotImplementedError
 
-    def _settle(self, context: Context | None) -> int:
-        """Do what had to wait until the callback that asked for it had returned; that ran in `context`."""
+    def _settle(self) -> int:
+        """Do what was put off to the end of the turn."""
         raise NotImplementedError
 
     def cancelled(self) -> bool:

@@ -9,6 +9,8 @@ from fate.net._calls cimport (
 
 cdef bint COMPILED
 cdef Py_ssize_t CORK
+cdef Py_ssize_t CALL
+cdef Py_ssize_t WARM
 cdef Py_ssize_t SMALL
 cdef Py_ssize_t LARGE
 cdef Py_ssize_t MUCH
@@ -53,7 +55,7 @@ cdef class Stream(Handle):
     cdef bint _lost
 
     cdef object _fire(self)
-    cdef int _settle(self, object context) except -1
+    cdef int _settle(self) except -1
     cdef int _watch(self) except -1
     cdef int _unwatch(self) except -1
 
@@ -73,7 +75,7 @@ cdef class Stream(Handle):
 
     @cython.locals(sent=Py_ssize_t)
     cdef int _send(self, object data, Py_ssize_t size) except -1
-    cdef int _flush(self, object context) except -1
+    cdef int _flush(self) except -1
 
     @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, rest=list)
     cdef int _push_out(self) except -1

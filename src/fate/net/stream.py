@@ -1,8 +1,8 @@
 """Stream transports: TCP and Unix sockets, with asyncio's contract to the letter.
 
 A `Stream` is its own handle: the poll queues it when its socket is readable, and the engine fires it, with no callback
-in between. What is written during one callback of the loop is kept until that callback returns and leaves by one
-system call (a cork); what is more than CORK bytes, or than the high-water mark, does not wait for that. What the kernel
+in between. What is written is kept until the turn ends and leaves by one system call (a cork); more than WARM bytes
+leave when the callback that wrote returns, more than CORK, or than the high-water mark, at once. What the kernel
 does not take waits for the socket to be writable, and counts for flow control; so does what is corked.
 
 The system calls are in `_calls`; who makes streams, and accepts them, in `connections`.
@@ -34,9 +34,11 @@ from fate.net.addresses import FAMILIES
 
 COMPILED = compiled()
 CORK = 64 * 1024  # bytes that may wait for the end of a callback
+CALL = 1024  # what a send weighs beside its bytes, for how many wait for the end of a turn
+WARM = 4 * 1024  # so many bytes wait for the end of the callback only: the cache would lose them
 SMALL = 64 * 1024  # bytes that a read takes at most, through the buffer that all share
 LARGE = 120 * 1024  # and where much comes; 128 KiB and more would be mapped and unmapped for each read, by glibc
-MUCH = 16 * 1024  # a read of so many bytes makes the next one a large one
+MUCH = 4 * 1024  # a read of so many bytes makes the next one a large one
 PATIENCE: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 TCP = (socket.IPPROTO_TCP, 0)  # what a stream socket of theirs is, unless it says otherwise
@@ -185,11 +187,11 @@ class Stream(Handle):
             error = failure
         return error
 
-    def _settle(self, context: Any) -> int:
-        """The callback that wrote has returned; `context` is the one it ran in."""
+    def _settle(self) -> int:
+        """Send what was written during this turn."""
         self._corked = False
         if self._size and self._writer is None:
-            self._flush(context)
+            self._flush()
         return 0
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -323,7 +325,7 @@ class Stream(Handle):
     # -- writing -------------------------------------------------------------------------------------------------
 
     def write(self, data: Any) -> None:
-        """Send `data`, bytes-like: now, or when the present callback has returned, or as the peer takes it.
+        """Send `data`, bytes-like: at the end of the turn, or before that if it is much, and as the peer takes it.
 
         Raises TypeError for anything else, RuntimeError after `write_eof()` or while a file is being sent.
         """
@@ -345,13 +347,18 @@ class Stream(Handle):
             if total > CORK or total > self._high_water or engine._current_id == 0:
                 if self._size:
                     self._keep(data, size)
-                    self._flush(None)
+                    self._flush()
                 else:
                     self._send(data, size)
                 return
             if not self._corked:
                 self._corked = True
                 engine.settle_later(self)
+                engine._owed += CALL
+            if size < WARM:
+                engine._owed += size
+            else:
+                engine.hurry()
             self._keep(data, size)
         else:
             self._keep(data, size)
@@ -400,7 +407,7 @@ class Stream(Handle):
         self._maybe_pause_protocol()
         return 0
 
-    def _flush(self, context: Any) -> int:
+    def _flush(self) -> int:
         """Send what is kept, of which nothing has been tried; wait with what the kernel does not take."""
         try:
             self._push_out()
@@ -408,7 +415,7 @@ class Stream(Handle):
             raise
         except BaseException as error:
             self._drop()
-            self._fail(error, "Fatal write error on socket transport", context)
+            self._fail(error, "Fatal write error on socket transport", self._snapshot)
             return 0
         if self._size:
             self._wait()
@@ -459,7 +466,7 @@ class Stream(Handle):
     def _uncork(self) -> int:
         """Send what is corked now: something follows that must come after it."""
         if self._size and self._writer is None:
-            self._flush(None)
+            self._flush()
         return 0
 
     def _wait(self) -> int:
