@@ -273,7 +273,7 @@ def test_an_ended_transport_takes_every_call(loop: Fate, connect: Connect) -> No
     assert transport.is_closing() and not transport.is_reading()
 
 
-# -- told once of what has come ------------------------------------------------------------------------------------------
+# -- told once of what has come ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -375,7 +375,7 @@ def test_reading_goes_on_while_the_peer_takes_nothing(loop: Fate, tcp: tuple[Any
     assert transport.get_write_buffer_size()
     for number in range(3):
         peer.send(b"%d" % number)
-        run_until(loop, lambda: protocol.log[-1] == ("data", b"%d" % number))  # noqa: B023
+        run_until(loop, lambda: protocol.log[-1] == ("data", b"%d" % number))
     taken = 0
     while taken < 20 << 20:
         taken += len(peer.recv(1 << 20))

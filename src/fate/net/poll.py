@@ -1,8 +1,8 @@
 """How Fate waits for descriptors: which handle wants to know when one is readable or writable.
 
-`EpollPoll` asks Linux's epoll itself, with nanosecond timeouts; level-triggered but for sources (`set_source`). `SelectorPoll` does the same on
-any `selectors.BaseSelector`: kqueue on macOS, or a simulated kernel. Both append the handles to the engine's queue.
-Neither reads or writes a byte.
+`EpollPoll` asks Linux's epoll itself, with nanosecond timeouts; level-triggered but for sources (`set_source`).
+`SelectorPoll` does the same on any `selectors.BaseSelector`: kqueue on macOS, or a simulated kernel. Both append the
+handles to the engine's queue. Neither reads or writes a byte.
 """
 
 from __future__ import annotations

@@ -278,7 +278,10 @@ class Stream(Handle):
         return 0
 
     def _read_on(self, full: bool) -> int:
-        """Of a socket that is told of once: read again in the next turn, if there may be more. full: all the room was used."""
+        """Of a socket that is told of once: read again in the next turn, if there may be more.
+
+        full: all the room was used.
+        """
         engine = self._engine
         if full or engine._poll.has_more(self._sock_fd):
             engine.queue_source(self)
