@@ -69,6 +69,7 @@ format: $(VENV)/made-check
 
 conformance: $(VENV)/made-conformance
 	$(BIN)/python tests/conformance/cpython.py
+	$(BIN)/python tests/conformance/cpython.py --universe
 	$(BIN)/python tests/conformance/twisted_deferred.py
 	$(BIN)/python tests/conformance/twisted_reactor.py
 

@@ -1,9 +1,10 @@
 """CPython's own tests of asyncio, `test.test_asyncio`, on stock asyncio's selector loop and on another.
 
-    python tests/conformance/cpython.py [--loop fate:Fate] [--json FILE] [--only PATTERN] [-v]
+    python tests/conformance/cpython.py [--universe] [--loop fate:Fate] [--json FILE] [--only PATTERN] [-v]
 
 The tests are those of the running interpreter. Stock asyncio runs all of them and shows which ones make a loop;
-these the loop under test must pass too, save those in `cpython_exclusions.py`. Exit code 0 says so, 1 the contrary,
+these the loop under test must pass too, save those in `cpython_exclusions.py`. With --universe: the tests of
+transports, and each runs in a universe of its own. Exit code 0 says so, 1 the contrary,
 2 that there is nothing to run. The last line counts the loop under test; what fails and what breaks off is one there.
 
 Here is the comparison. `cpython_worker.py` runs a module, in a process of its own: a test that hangs or crashes
@@ -29,12 +30,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cpython_exclusions import EXCLUSIONS, INSIDES
+from cpython_exclusions import EXCLUSIONS, IN_UNIVERSES, INSIDES, Exclusion
 
 STOCK = "asyncio:SelectorEventLoop"
 WORKER = Path(__file__).with_name("cpython_worker.py")
 SLOWEST_FIRST = ("test_tasks", "test_subprocess", "test_ssl", "test_events", "test_sslproto", "test_locks")
 OUTCOMES = ("passed", "failed", "error", "skipped")
+UNIVERSE = "universe_loop:make"
+OF_TRANSPORTS = (
+    "test_streams",
+    "test_sock_lowlevel",
+    "test_server",
+    "test_ssl",
+    "test_sslproto",
+    "test_buffered_proto",
+    "test_sendfile",
+)
 SHOWN = 50  # a loop that cannot even start fails hundreds of tests for one reason
 
 
@@ -195,12 +206,12 @@ def run_all(loop: str, only: dict[str, list[str] | None], settings: argparse.Nam
     return total
 
 
-def compare(stock: Run, other: Run, use_exclusions: bool, whole: bool) -> Comparison:
+def compare(stock: Run, other: Run, exclusions: Iterable[Exclusion], whole: bool) -> Comparison:
     counted = sorted(test for test, verdict in stock.verdicts.items() if verdict.made)
     fine = {test for test in counted if other.verdicts[test].outcome == "passed"}
     excluded: dict[str, str] = {}
     unmatched = []
-    for exclusion in EXCLUSIONS if use_exclusions else ():
+    for exclusion in exclusions:
         if exclusion.pythons and sys.version_info[:2] not in exclusion.pythons:
             continue
         matched = fnmatch.filter(counted, exclusion.pattern)
@@ -278,6 +289,7 @@ def by_module(tests: Iterable[str]) -> dict[str, list[str] | None]:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="CPython's tests of asyncio, on stock asyncio and on another loop.")
     parser.add_argument("--loop", default="fate:Fate", metavar="MODULE:ATTR", help="what makes the loop under test")
+    parser.add_argument("--universe", action="store_true", help="the tests of transports, each in a universe")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdict on each test")
     parser.add_argument("--only", metavar="PATTERN", help="only tests whose id matches, e.g. 'test_events.*pipe*'")
     parser.add_argument("--no-exclusions", action="store_true", help="count the excluded tests like all others")
@@ -289,7 +301,10 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    names = modules()
+    names = [name for name in modules() if not options.universe or name in OF_TRANSPORTS]
+    exclusions = IN_UNIVERSES if options.universe else EXCLUSIONS
+    if options.universe:
+        options.loop = UNIVERSE
     if not names:
         print("this interpreter ships no test.test_asyncio")
         return 2
@@ -297,7 +312,7 @@ def main() -> int:
     stock = run_all(STOCK, everything, options)
     counted = [test for test, verdict in stock.verdicts.items() if verdict.made]
     other = run_all(options.loop, by_module(counted), options)
-    result = compare(stock, other, not options.no_exclusions, whole=not options.only)
+    result = compare(stock, other, () if options.no_exclusions else exclusions, whole=not options.only)
     report(stock, other, result, options.verbose)
     if options.json:
         save(options.json, stock, other, result)

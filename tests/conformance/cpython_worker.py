@@ -28,11 +28,21 @@ import sys
 import time
 import unittest
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TextIO
 from unittest import mock
 
 PACKAGE = "test.test_asyncio"
 MAKERS = ("create_event_loop", "new_loop")
+
+
+def imported(name: str) -> Any:
+    """A module; one beside this file, too, which is not on the path otherwise."""
+    sys.path.append(str(Path(__file__).parent))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop()
 
 
 class Factory:
@@ -42,8 +52,10 @@ class Factory:
     """
 
     def __init__(self, target: str) -> None:
-        module, _, attribute = target.partition(":")
-        self.make: Callable[[], asyncio.AbstractEventLoop] = getattr(importlib.import_module(module), attribute)
+        name, _, attribute = target.partition(":")
+        module = imported(name)
+        self.make: Callable[[], asyncio.AbstractEventLoop] = getattr(module, attribute)
+        self.around: Any = getattr(module, "around", None)  # what a test runs in
         self.made = 0
 
     def __call__(self, selector: Any = None) -> asyncio.AbstractEventLoop:
@@ -204,6 +216,8 @@ def run(job: dict[str, Any]) -> None:
             elif name not in leave and (name in only if only is not None else fnmatch.fnmatch(name, job["pattern"])):
                 tests.addTest(test)
         gc.freeze()
+        if factory.around is not None:
+            unittest.TestCase.run = factory.around(unittest.TestCase.run)  # type: ignore[method-assign]
         tests.run(recorder)
 
 

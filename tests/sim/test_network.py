@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import selectors
 import socket
 import struct
 
@@ -321,7 +322,8 @@ def test_files_are_sent(tmp_path):
     async def main():
         async def serve(reader, writer):
             with open(path, "rb") as file:
-                await asyncio.get_running_loop().sendfile(writer.transport, file)
+                sent = await asyncio.get_running_loop().sendfile(writer.transport, file)
+                assert file.tell() == sent
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -492,3 +494,25 @@ def test_what_is_left_of_a_read_is_read_before_what_came_later():
             return first, theirs.recv(10)
 
     assert sim.run(main) == (b"ab", b"cde")
+
+
+def test_a_selector_of_a_threads_own_waits_in_virtual_time():
+    async def main():
+        def serve():
+            with selectors.DefaultSelector() as selector, socket.create_server(("127.0.0.1", 7)) as listener:
+                selector.register(listener, selectors.EVENT_READ)
+                nothing = selector.select(3600)
+                [(key, _)] = selector.select()
+                sock, _ = key.fileobj.accept()
+                with sock:
+                    sock.sendall(b"hello")
+                return nothing
+
+        serving = asyncio.get_running_loop().run_in_executor(None, serve)
+        await asyncio.sleep(4000)
+        reader, writer = await asyncio.open_connection("127.0.0.1", 7)
+        data = await reader.read()
+        writer.close()
+        return data, await serving
+
+    assert sim.run(main) == (b"hello", [])

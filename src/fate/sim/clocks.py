@@ -67,23 +67,23 @@ def clock_gettime(clock: int) -> float:
 
 def broken_down(seconds: float | None = None) -> time.struct_time:
     """`time.gmtime` and `time.localtime`."""
-    moment: time.struct_time = _real(_gmtime, wall() if seconds is None else seconds)
+    moment: time.struct_time = real(_gmtime, wall() if seconds is None else seconds)
     return moment
 
 
 def ctime(seconds: float | None = None) -> str:
     """`time.ctime`."""
-    return str(_real(_asctime, broken_down(seconds)))
+    return str(real(_asctime, broken_down(seconds)))
 
 
 def asctime(moment: Any = None) -> str:
     """`time.asctime`."""
-    return str(_real(_asctime, broken_down() if moment is None else moment))
+    return str(real(_asctime, broken_down() if moment is None else moment))
 
 
 def strftime(form: str, moment: Any = None) -> str:
     """`time.strftime`."""
-    return str(_real(_strftime, form, broken_down() if moment is None else moment))
+    return str(real(_strftime, form, broken_down() if moment is None else moment))
 
 
 def now(cls: type[datetime.datetime], tz: datetime.tzinfo | None = None) -> datetime.datetime:
@@ -99,7 +99,7 @@ def utcnow(cls: type[datetime.datetime]) -> datetime.datetime:
     return now(cls)
 
 
-def _real(function: Any, *args: Any) -> Any:
+def real(function: Any, *args: Any) -> Any:
     """Call the real builtin from inside."""
     from fate.sim import _swap
 
@@ -129,7 +129,7 @@ def seed_random(generator: Any, seed: Any = None) -> None:
     GENERATOR.begin()  # if this is the first time that any is used
     if seed is None:
         seed = _here().kernel.decisions.bits("random")
-    _real(_random_seed, generator, seed)
+    real(_random_seed, generator, seed)
 
 
 def uuid1_node() -> int:

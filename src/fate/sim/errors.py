@@ -99,6 +99,13 @@ def caller() -> str:
     return fallback or "an unknown line"
 
 
+def outside(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame from `frame` on that is not Fate's."""
+    while frame is not None and frame.f_code.co_filename.startswith(HERE):
+        frame = frame.f_back
+    return frame
+
+
 def of_the_library(name: str) -> bool:
     """Whether a file is the standard library's, or Fate's."""
     return name.startswith((HERE, "<frozen")) or (name.startswith(LIBRARY) and "site-packages" not in name)

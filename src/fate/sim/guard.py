@@ -19,7 +19,7 @@ import traceback
 from typing import Any
 
 from fate.sim import world
-from fate.sim.errors import BlockedThreadError
+from fate.sim.errors import BlockedThreadError, outside
 
 PATIENCE = 20.0  # seconds of real time that one callback may take
 PERIOD = 1.0
@@ -69,7 +69,7 @@ def _state(here: world.World) -> tuple[Any, ...] | None:
 
 
 def _interrupt(ident: int) -> None:
-    frame = sys._current_frames().get(ident)
+    frame = outside(sys._current_frames().get(ident))
     where = "".join(traceback.format_stack(frame)[-1:]).strip() if frame is not None else "an unknown place"
     _found.append(
         f"the program has blocked its loop for {PATIENCE:g} s of real time: {where}\n"

@@ -24,7 +24,7 @@ from fate.singletons import Place
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
 
-CHUNK = 256 * 1024
+CHUNK = 64 * 1024
 MOST_OVERTAKEN = 4  # so many callbacks that wait may change places with a new one
 
 
@@ -153,13 +153,17 @@ class UniverseFate(Fate):
         except Exception as error:
             raise asyncio.SendfileNotAvailableError("not a regular file") from error
         sent = 0
-        while count is None or sent < count:
-            size = CHUNK if count is None else min(CHUNK, count - sent)
-            data = os.pread(number, size, offset + sent)
-            if not data:
-                break
-            await self.sock_sendall(sock, data)
-            sent += len(data)
+        try:
+            while count is None or sent < count:
+                size = CHUNK if count is None else min(CHUNK, count - sent)
+                data = os.pread(number, size, offset + sent)
+                if not data:
+                    break
+                await self.sock_sendall(sock, data)
+                sent += len(data)
+        finally:
+            if sent:  # the file's position tells how far it went
+                os.lseek(number, offset + sent, os.SEEK_SET)
         return sent
 
     async def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> NoReturn:

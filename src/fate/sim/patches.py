@@ -7,21 +7,24 @@ places takes a moment, so it is done again only when modules were imported since
 
 from __future__ import annotations
 
+import _multiprocessing  # type: ignore[import-not-found]
 import _posixsubprocess
 import _signal  # type: ignore[import-not-found]  # typeshed has only `signal`, which wraps it
 import _socket
 import asyncio
 import os
 import select
+import selectors
 import signal
 import socket
+import ssl
 import sys
 import threading
 import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, selecting, signals, sockets, threads
+from fate.sim import _swap, clocks, descriptors, selecting, signals, sockets, threads
 from fate.sim.errors import unsimulated
 from fate.sim.generator import GENERATOR
 
@@ -59,8 +62,21 @@ RAISING: list[tuple[Any, Any]] = [  # builtins whose replacement may raise; some
     (_socket.gethostbyaddr, sockets.gethostbyaddr),
     (_socket.gethostname, sockets.gethostname),
     (_socket.getnameinfo, sockets.getnameinfo),
+    *descriptors.REPLACED,
 ]
-METHODS = ("connect", "connect_ex", "sendto", "listen")  # of real sockets: refused
+METHODS = ("connect", "connect_ex", "sendto", "sendmsg", "listen")  # of real sockets: refused
+
+
+_real_create = ssl.SSLSocket.__dict__["_create"]
+_real_select = selectors.SelectSelector.__dict__["_select"]
+_refuse_blocking_tls = _refuse("a blocking TLS socket (SSLContext.wrap_socket)", "use asyncio's ssl= or start_tls()")
+
+
+def _refuse_semaphores(*args: Any, **kwargs: Any) -> NoReturn:
+    raise unsimulated("multiprocessing's locks and semaphores", CHILDREN)
+
+
+_refuse_semaphores.SEM_VALUE_MAX = _multiprocessing.SemLock.SEM_VALUE_MAX  # type: ignore[attr-defined]
 
 
 def replacements() -> list[tuple[Any, Any]]:
@@ -73,6 +89,7 @@ def replacements() -> list[tuple[Any, Any]]:
         (uuid.getnode, clocks.uuid1_node),
         (signal.signal, signals.set_handler),
         (signal.getsignal, signals.get_handler),
+        (_multiprocessing.SemLock, _refuse_semaphores),
         *threads.replacements(),
         *selecting.replacements(),
     ]
@@ -136,6 +153,8 @@ class Patches:
         for name, refuse in self._methods:
             setattr(socket_class, name, refuse)
         threading.Thread.join = threads.join  # type: ignore[method-assign]
+        ssl.SSLSocket._create = _refuse_blocking_tls  # type: ignore[attr-defined]
+        selectors.SelectSelector._select = staticmethod(selecting.select)  # type: ignore[attr-defined]
         _swap.swap(True)
         _swap.set_inside(True)
 
@@ -144,6 +163,8 @@ class Patches:
         _swap.set_inside(False)
         _swap.swap(False)
         threading.Thread.join = threads.real_join  # type: ignore[method-assign]
+        ssl.SSLSocket._create = _real_create  # type: ignore[attr-defined]
+        selectors.SelectSelector._select = _real_select  # type: ignore[attr-defined]
         for name, _ in self._methods:
             delattr(socket_class, name)
         for names, name, original, _ in self._places:

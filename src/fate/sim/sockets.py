@@ -19,7 +19,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from fate.sim import names, world
+from fate.sim import clocks, names, world
 from fate.sim.datagram import ROOM, Datagram
 from fate.sim.errors import unsimulated
 from fate.sim.kernel import End
@@ -48,11 +48,13 @@ PEEK, DONT_WAIT, WAIT_ALL, TRUNCATE, NO_SIGNAL = map(
 )
 HARMLESS = NO_SIGNAL | DONT_WAIT | int(getattr(real, "MSG_MORE", 0))  # flags that mean nothing here
 FAMILIES = (real.AF_INET, real.AF_INET6, real.AF_UNIX)
+PROTOCOLS = (-1, 0, real.IPPROTO_TCP, real.IPPROTO_UDP)
 TYPES = (real.SOCK_STREAM, real.SOCK_DGRAM)
 LARGEST_UNIX_DATAGRAM = 212_992 - 32
 LONGEST_PATH = 108  # bytes with the zero at the end
 TIMED_OUT = -1
 RealSocket = real.socket
+_dup = os.dup
 MULTICAST = {
     (level, getattr(real, name))
     for level, name in [
@@ -96,6 +98,8 @@ class SimSocket(RealSocket):
         self._world = here
         if fileno is None and (family not in (-1, *FAMILIES) or type & 0xF not in (-1 & 0xF, *TYPES)):
             raise unsimulated(f"a socket of family {family!r} and type {type!r}", "TCP, UDP and Unix sockets are")
+        if fileno is None and proto not in PROTOCOLS:
+            raise unsimulated(f"a socket of protocol {proto}", "TCP, UDP and Unix sockets are")
         RealSocket.__init__(self, family, type, proto, fileno)
         number = self.fileno()
         known = here.kernel.ends.get(number) if fileno is not None else None
@@ -528,9 +532,7 @@ class SimSocket(RealSocket):
 
     def dup(self) -> SimSocket:
         """As `socket.dup`."""
-        number = os.dup(self.fileno())
-        self._world.kernel.ends[number] = self._end
-        self._shared.count += 1
+        number = duplicate(self.fileno())
         sock = self.__class__(self.family, self.type, self.proto, fileno=number)
         sock.settimeout(self.gettimeout())
         return sock
@@ -543,23 +545,10 @@ class SimSocket(RealSocket):
     def _real_close(self, _ss: type[RealSocket] = RealSocket) -> None:
         number = self.fileno()
         if number >= 0:
-            self._release(number)
+            if self._world.kernel.ends.get(number) is self._end:
+                let_go(self._world, number)
             self._end = GONE
         RealSocket._real_close(self)  # type: ignore[attr-defined]
-
-    def _release(self, number: int) -> None:
-        end, here = self._end, self._world
-        if here.kernel.ends.pop(number, None) is None:
-            return
-        for watch in [watch for watch in end.watches if watch.fd == number]:
-            watch.poll.forget(watch)
-        self._shared.count -= 1
-        if self._shared.count == 0:
-            release(here, end, self._stream and not end.is_unix and end.state == CONNECTED and self._lingers_not())
-
-    def _lingers_not(self) -> bool:
-        on, seconds = struct.unpack("ii", RealSocket.getsockopt(self, real.SOL_SOCKET, real.SO_LINGER, 8))
-        return bool(on) and seconds == 0
 
     def __del__(self) -> None:
         try:
@@ -577,6 +566,35 @@ class SimSocket(RealSocket):
 
 def _takes(receiver: Datagram, sender: Datagram) -> bool:
     return receiver.closed or receiver.has_room(sender)
+
+
+def duplicate(fd: int) -> int:
+    """`os.dup`: one more descriptor of the same end, if it is a socket's."""
+    number: int = clocks.real(_dup, fd)
+    here = world.current
+    end = here.kernel.ends.get(fd) if here is not None else None
+    if here is not None and end is not None:
+        here.kernel.ends[number] = end
+        here.shared[end].count += 1
+    return number
+
+
+def let_go(here: world.World, number: int) -> None:
+    """A descriptor is closed; with the last one, its end."""
+    end = here.kernel.ends.pop(number, None)
+    if end is None:
+        return
+    for watch in [watch for watch in end.watches if watch.fd == number]:
+        watch.poll.forget(watch)
+    shared = here.shared[end]
+    shared.count -= 1
+    if shared.count == 0:
+        release(here, end, isinstance(end, Stream) and not end.is_unix and end.state == CONNECTED and _lingers_not(end))
+
+
+def _lingers_not(end: End) -> bool:
+    on, seconds = struct.unpack("ii", end.options.get((real.SOL_SOCKET, real.SO_LINGER), bytes(8)))
+    return bool(on) and seconds == 0
 
 
 def release(here: world.World, end: End, abort: bool) -> None:
@@ -644,13 +662,10 @@ def fromfd(fd: int, family: int, type: int, proto: int = 0) -> SimSocket:
     """As `socket.fromfd`."""
     here = world.current
     assert here is not None
-    number = os.dup(fd)
-    end = here.kernel.ends.get(fd)
-    if end is None:
+    number = duplicate(fd)
+    if number not in here.kernel.ends:
         os.close(number)
         raise unsimulated(f"socket.fromfd({fd})", "that descriptor is not of a simulated socket")
-    here.kernel.ends[number] = end
-    here.shared[end].count += 1
     return SimSocket(family, type, proto, fileno=number)
 
 

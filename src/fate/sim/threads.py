@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fate.sim import _swap, world
-from fate.sim.errors import BlockedThreadError
+from fate.sim.errors import BlockedThreadError, outside
 from fate.sim.states import NEVER
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Threads:
         place = worker.host.loop.place.enter()
         worker.gate.release()
         if not self.baton.acquire(timeout=PATIENCE):
-            frame = sys._current_frames().get(worker.ident)
+            frame = outside(sys._current_frames().get(worker.ident))
             where = "".join(traceback.format_stack(frame)[-1:]).strip() if frame is not None else "an unknown place"
             self.workers.remove(worker)
             self.baton = _real_lock()

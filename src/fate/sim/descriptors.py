@@ -1,0 +1,98 @@
+"""What the functions of `os` and `fcntl` do with the descriptor of a simulated socket.
+
+`close` and `dup` do to the simulated end what they do to the descriptor; `read` and `write` receive and send. Others
+would reach the real socket below, which is connected to nothing: they are refused. All other descriptors are files,
+pipes and the like, which are real.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from fate.sim import sockets, world
+from fate.sim.clocks import real
+from fate.sim.errors import unsimulated
+
+FIONBIO = 0x5421
+
+
+def _is_ours(fd: Any) -> bool:
+    here = world.current
+    return here is not None and isinstance(fd, int) and fd in here.kernel.ends
+
+
+_close, _read, _write, _ioctl = os.close, os.read, os.write, fcntl.ioctl
+
+
+def close(fd: int) -> None:
+    """`os.close`."""
+    if _is_ours(fd):
+        assert world.current is not None
+        sockets.let_go(world.current, fd)
+    real(_close, fd)
+
+
+def dup(fd: int) -> int:
+    """`os.dup`."""
+    return sockets.duplicate(fd)
+
+
+def read(fd: int, size: int) -> bytes:
+    """`os.read`."""
+    if not _is_ours(fd):
+        data: bytes = real(_read, fd, size)
+        return data
+    received: bytes = _borrowed(fd, lambda sock, flags: sock.recv(size, flags))
+    return received
+
+
+def write(fd: int, data: Any) -> int:
+    """`os.write`."""
+    if not _is_ours(fd):
+        size: int = real(_write, fd, data)
+        return size
+    sent: int = _borrowed(fd, lambda sock, flags: sock.send(data, flags))
+    return sent
+
+
+def _borrowed(fd: int, call: Callable[[sockets.SimSocket, int], Any]) -> Any:
+    sock = sockets.SimSocket(fileno=fd)
+    try:
+        return call(sock, 0 if os.get_blocking(fd) else socket.MSG_DONTWAIT)
+    finally:
+        sock.detach()
+
+
+def ioctl(fd: Any, request: int, *rest: Any) -> Any:
+    """`fcntl.ioctl`."""
+    number = fd if isinstance(fd, int) else fd.fileno()
+    if _is_ours(number) and request != FIONBIO:
+        raise unsimulated(f"fcntl.ioctl() of a socket, request {request:#x}", "socket.recv(..., MSG_PEEK) is")
+    return real(_ioctl, fd, request, *rest)
+
+
+def _refused(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def refuse_sockets(*args: Any, **kwargs: Any) -> Any:
+        if any(_is_ours(value) for value in (*args[:2], *kwargs.values())):
+            raise unsimulated(f"os.{name}() of a socket's descriptor", "use the socket's own methods")
+        return real(function, *args, **kwargs)
+
+    return refuse_sockets
+
+
+REPLACED: list[tuple[Any, Any]] = [
+    (os.close, close),
+    (os.dup, dup),
+    (os.read, read),
+    (os.write, write),
+    (fcntl.ioctl, ioctl),
+    *[
+        (getattr(os, name), _refused(name, getattr(os, name)))
+        for name in ("readv", "writev", "sendfile", "splice", "dup2")
+        if hasattr(os, name)
+    ],
+]
