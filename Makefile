@@ -13,9 +13,8 @@ help:
 	@echo 'make test         set up, then run the tests'
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
-	@echo 'make conformance  CPython'"'"'s asyncio tests, and Twisted'"'"'s, against Fate'
-	@echo 'make fidelity     scripts of socket calls on the real kernel and in a universe: the same? SCRIPTS=10000'
-	@echo 'make others       test suites of other projects (uvloop, tornado, aiohttp, ...) against Fate; SUITE=tornado: one'
+	@echo 'make conformance  the tests of CPython'"'"'s asyncio, Twisted and seven other projects against Fate (an hour)'
+	@echo 'make others       only those of the other projects (uvloop, tornado, aiohttp, ...); SUITE=tornado: one'
 	@echo 'make bench        Fate beside its peers: loop, network, Deferreds; charts in docs/_static/bench'
 	@echo 'make bench-sim    universes beside other simulators of asyncio; SIM_PYTHON=python3.13 or 3.12, which they need'
 	@echo 'make bugs         known bugs of redis-py, anyio, aiojobs and asyncio, found by `fate explore`; BUG=redis: one'
@@ -67,17 +66,18 @@ format: $(VENV)/made-check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+SUITE ?= all
 conformance: $(VENV)/made-conformance
 	$(BIN)/python tests/conformance/cpython.py
 	$(BIN)/python tests/conformance/cpython.py --universe
 	$(BIN)/python tests/conformance/twisted_deferred.py
 	$(BIN)/python tests/conformance/twisted_reactor.py
+	$(BIN)/python tests/conformance/others.py --suite $(SUITE)
 
 SCRIPTS ?= 10000
 fidelity: $(VENV)/made-test
 	$(BIN)/python -m tests.sim.fidelity --scripts $(SCRIPTS)
 
-SUITE ?= all
 others: $(VENV)/made
 	$(BIN)/python tests/conformance/others.py --suite $(SUITE)
 

@@ -490,3 +490,38 @@ def test_a_loop_leaves_room_for_attributes_of_others() -> None:
     loop = Fate()
     assert len(vars(loop)) <= 25
     loop.close()
+
+
+def test_a_program_may_put_fate_in_the_place_of_asyncios_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "SelectorEventLoop", Fate)
+    loop = asyncio.SelectorEventLoop()
+    loop.set_debug(True)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for end in (ours, theirs):
+            end.setblocking(False)
+        loop.run_until_complete(loop.sock_sendall(ours, b"x" * 1_000))
+        assert loop.run_until_complete(loop.sock_recv(theirs, 1_000)) == b"x" * 1_000
+    loop.close()
+
+
+def test_a_timer_without_delay_fires_in_the_next_turn_as_with_asyncio() -> None:
+    def turns_until_fired(loop: asyncio.AbstractEventLoop) -> list[int]:
+        async def main() -> list[int]:
+            counts = []
+            for _ in range(50):  # where callbacks make callbacks most turns do without a look at the clock
+                fired: list[bool] = []
+                loop.call_later(0, fired.append, True)
+                count = 0
+                while not fired:
+                    await asyncio.sleep(0)
+                    count += 1
+                counts.append(count)
+            return counts
+
+        try:
+            return loop.run_until_complete(main())
+        finally:
+            loop.close()
+
+    assert turns_until_fired(Fate()) == turns_until_fired(asyncio.SelectorEventLoop()) == [2] * 50

@@ -17,7 +17,7 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import base_events, coroutines, events, format_helpers, selector_events, sslproto
+from asyncio import SelectorEventLoop, base_events, coroutines, events, format_helpers, selector_events, sslproto
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from contextlib import suppress
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter the loop's own may be closed before it
 STDLIB_NAMES = {
-    asyncio.SelectorEventLoop: [
+    SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
         "_make_self_pipe", "_make_socket_transport", "_make_ssl_transport", "_read_from_self", "_write_to_self",
         "_start_serving", "_accept_connection", "_accept_connection2",
@@ -163,7 +163,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
             else:
                 poll = SelectorPoll(selectors.DefaultSelector())
             Makers.__init__(self, poll, self._virtual_clock())
-            asyncio.SelectorEventLoop.__init__(self, poll)
+            SelectorEventLoop.__init__(self, poll)
             if isinstance(poll, EpollPoll):
                 self._carry_streams()
         except OSError as error:
@@ -273,7 +273,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
 
     def set_debug(self, enabled: bool) -> None:
         """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
-        asyncio.SelectorEventLoop.set_debug(self, enabled)
+        SelectorEventLoop.set_debug(self, enabled)
         self._watch_callbacks()
 
     def _wake(self) -> None:
@@ -340,7 +340,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
     ) -> Any:
         if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
             return DatagramTransport(self, sock, protocol, address, waiter, extra)
-        return asyncio.SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
+        return SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
             self, sock, protocol, address, waiter, extra
         )
 

@@ -1,14 +1,17 @@
 """The pytest plugin under which another project's tests run: it gives them the loop, and keeps what became of each.
 
 `CONFORMANCE_LOOP` (module:attribute) makes the loops that asyncio's policy makes otherwise; `CONFORMANCE_REDIRECT` are
-more names that shall make it. `CONFORMANCE_RESULTS` is the file of verdicts, a JSON object a line; tests that
-have a line "end" there are not run again, nor those that `CONFORMANCE_NEVER` names (a JSON list of parts of names).
+more names that shall make it. `CONFORMANCE_QUIET` are loggers that say nothing. `CONFORMANCE_RESULTS` is the file of
+verdicts, a JSON object a line; tests that have a line "end" there are not run again, nor those that
+`CONFORMANCE_NEVER` names (a JSON list of parts of names).
 """
 
 import asyncio
 import importlib
 import json
+import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ NEVER = json.loads(os.environ["CONFORMANCE_NEVER"])
 ONLY = json.loads(os.environ["CONFORMANCE_ONLY"])
 
 made = 0
+ended = 3
 
 
 def load(name: str) -> Any:
@@ -48,6 +52,8 @@ for target in filter(None, os.environ["CONFORMANCE_REDIRECT"].split(",")):
     owner, _, attribute = target.partition(":")
     stands_for = {"EventLoopPolicy": Policy, "Loop": make, "SelectorEventLoop": make}.get(attribute, new_event_loop)
     setattr(importlib.import_module(owner), attribute, stands_for)
+for name in filter(None, os.environ.get("CONFORMANCE_QUIET", "").split(",")):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def keep(**entry: Any) -> None:
@@ -111,3 +117,17 @@ def pytest_runtest_logfinish(nodeid: str, location: object) -> None:
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     if report.failed:
         keep(kind="uncollected", test=report.nodeid, detail=report.longreprtext[-3000:])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    global ended
+    ended = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End at once: Python would wait for a thread that a test left behind, such as asyncio's that waits for a child."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended)

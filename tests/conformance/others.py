@@ -163,6 +163,7 @@ def once(
         "PYTHONPATH": str(plugins),
         "CONFORMANCE_LOOP": loop,
         "CONFORMANCE_REDIRECT": ",".join(suite.redirect),
+        "CONFORMANCE_QUIET": ",".join(suite.quiet),
         "CONFORMANCE_RESULTS": str(folder / "verdicts"),
         "CONFORMANCE_NEVER": json.dumps(list(suite.never)),
         "CONFORMANCE_ONLY": json.dumps(only),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
@@ -419,6 +420,27 @@ def test_what_does_not_fit_is_buffered_and_pauses_the_protocol(loop: Fate, tmp_p
         run_until(loop, lambda: protocol.told[-1] == "resume")
         assert transport.get_write_buffer_size() == 0
         close(loop, transport, protocol)
+
+
+def test_one_of_two_sockets_without_names_sends_to_the_other(loop: Fate) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with theirs:
+        theirs.setblocking(False)
+        transport, protocol = endpoint(loop, sock=ours)
+        sent = 0
+        while not transport.get_write_buffer_size() and sent < 100_000:  # until the kernel takes no more
+            transport.sendto(b"%d" % sent)
+            sent += 1
+        got = 0
+        while got < sent:
+            with contextlib.suppress(BlockingIOError):
+                assert theirs.recv(100) == b"%d" % got
+                got += 1
+            turns(loop, 2)
+        assert transport.get_extra_info("peername") == "" and transport.get_write_buffer_size() == 0
+        transport.close()
+        turns(loop, 3)
+        assert protocol.told == ["made", ("lost", None)]
 
 
 def test_closing_flushes_what_is_buffered(loop: Fate, tmp_path: Any) -> None:

@@ -283,6 +283,8 @@ class Engine(Owner):
         """Call `callback(*args)` once, `delay` seconds from now; never early. Zero or less means the next turn."""
         if delay is None:
             raise TypeError("delay must not be None")
+        if delay <= 0.0:
+            self._fast_turns = 0  # the next turn looks at the timers
         if self._closed or self._debug:
             self._check_call(callback, "call_later", True)
             timer = self._push_timer(self.time() + delay, callback, args, context)

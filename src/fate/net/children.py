@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from asyncio import events, log, unix_events
+from asyncio import SelectorEventLoop, events, log, unix_events
 from asyncio.unix_events import _UnixReadPipeTransport, _UnixSubprocessTransport  # type: ignore[attr-defined]
 from typing import Any
 
@@ -52,7 +52,7 @@ class ReadPipe(_UnixReadPipeTransport):  # type: ignore[misc]
     max_size = 64 * 1024
 
 
-class ChildCalls(asyncio.SelectorEventLoop):
+class ChildCalls(SelectorEventLoop):
     """What `Fate` has in place of asyncio's ways with children and pipes."""
 
     _children: dict[int, int]  # the process ids that are watched, by their descriptors
@@ -77,7 +77,7 @@ class ChildCalls(asyncio.SelectorEventLoop):
         if self._can_watch is None:
             self._can_watch = can_watch()
         if not self._can_watch or has_own_watcher():
-            return await asyncio.SelectorEventLoop._make_subprocess_transport(  # type: ignore[attr-defined]
+            return await SelectorEventLoop._make_subprocess_transport(  # type: ignore[attr-defined]
                 self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
             )
         waiter = self.create_future()

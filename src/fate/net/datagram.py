@@ -130,6 +130,19 @@ class Datagrams:
         self._next = 0
 
 
+class Pair:
+    """A socket whose peer has no name (`socketpair`): what is sent to nobody is that peer's, where asyncio's fails."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def sendto(self, data: Any, addr: Any) -> int:
+        return self._sock.send(data) if addr is None else self._sock.sendto(data, addr)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
 class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport):  # type: ignore[misc]
     """asyncio's datagram transport, receiving and sending by `Datagrams`."""
 
@@ -139,6 +152,8 @@ class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport): 
         self, loop: Any, sock: socket.socket, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
     ) -> None:
         _SelectorTransport.__init__(self, loop, sock, protocol, extra)
+        if self._extra["peername"] == "":
+            self._sock = Pair(sock)
         self._address = address
         self._buffer_size = 0
         self._hot = hot = Datagrams(self, sock, bool(self._extra["peername"]), address or None)

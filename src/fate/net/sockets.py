@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from asyncio import SelectorEventLoop
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ class Writing(Reading):
             self.loop._remove_writer(self.fd)
 
 
-class SocketCalls(asyncio.SelectorEventLoop):
+class SocketCalls(SelectorEventLoop):
     """What `Fate` has in place of asyncio's `sock_*`."""
 
     if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class SocketCalls(asyncio.SelectorEventLoop):
 
     async def sock_recv(self, sock: Any, n: int) -> bytes:
         if not self._serves(sock) or type(n) is not int or n <= 0:
-            return await asyncio.SelectorEventLoop.sock_recv(self, sock, n)
+            return await SelectorEventLoop.sock_recv(self, sock, n)
         data = receive(sock, sock.fileno(), n)
         if data is None:
             wait = Reading(self, sock)
@@ -117,7 +118,7 @@ class SocketCalls(asyncio.SelectorEventLoop):
 
     async def sock_recv_into(self, sock: Any, buf: Any) -> int:
         if not self._serves(sock):
-            return await asyncio.SelectorEventLoop.sock_recv_into(self, sock, buf)
+            return await SelectorEventLoop.sock_recv_into(self, sock, buf)
         count = receive_into(sock, sock.fileno(), buf)
         if count < 0:
             wait = Reading(self, sock)
@@ -132,7 +133,7 @@ class SocketCalls(asyncio.SelectorEventLoop):
 
     async def sock_recvfrom(self, sock: Any, bufsize: int) -> tuple[bytes, Any]:
         if not self._serves(sock):
-            return await asyncio.SelectorEventLoop.sock_recvfrom(self, sock, bufsize)
+            return await SelectorEventLoop.sock_recvfrom(self, sock, bufsize)
         if type(bufsize) is int and bufsize > LARGEST and sock.family in INTERNET and sock.type == socket.SOCK_DGRAM:
             bufsize = LARGEST
         received: tuple[bytes, Any] = await self._read(sock, sock.recvfrom, bufsize)
@@ -140,13 +141,13 @@ class SocketCalls(asyncio.SelectorEventLoop):
 
     async def sock_recvfrom_into(self, sock: Any, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
         if not self._serves(sock):
-            return await asyncio.SelectorEventLoop.sock_recvfrom_into(self, sock, buf, nbytes)
+            return await SelectorEventLoop.sock_recvfrom_into(self, sock, buf, nbytes)
         received: tuple[int, Any] = await self._read(sock, sock.recvfrom_into, buf, nbytes or len(buf))
         return received
 
     async def sock_accept(self, sock: Any) -> tuple[socket.socket, Any]:
         if not self._serves(sock):
-            return await asyncio.SelectorEventLoop.sock_accept(self, sock)
+            return await SelectorEventLoop.sock_accept(self, sock)
         connection, address = await self._read(sock, sock.accept)
         connection.setblocking(False)
         return connection, address
@@ -172,7 +173,7 @@ class SocketCalls(asyncio.SelectorEventLoop):
 
     async def sock_sendall(self, sock: Any, data: Any) -> None:
         if not self._serves(sock):
-            return await asyncio.SelectorEventLoop.sock_sendall(self, sock, data)
+            return await SelectorEventLoop.sock_sendall(self, sock, data)
         sent = send(sock, sock.fileno(), data, 0)
         size = len(data) if type(data) is bytes else memoryview(data).nbytes
         if sent < size:
@@ -190,7 +191,7 @@ class SocketCalls(asyncio.SelectorEventLoop):
 
     async def sock_sendto(self, sock: Any, data: Any, address: Any) -> int:
         if not self._serves(sock):
-            return await asyncio.SelectorEventLoop.sock_sendto(self, sock, data, address)
+            return await SelectorEventLoop.sock_sendto(self, sock, data, address)
         sent: int = await self._write(sock, sock.sendto, data, address)
         return sent
 
