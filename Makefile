@@ -14,6 +14,7 @@ help:
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
 	@echo 'make conformance  the tests of CPython'"'"'s asyncio, Twisted and seven other projects against Fate (an hour)'
+	@echo 'make fidelity     scripts of socket calls on the real kernel and in a universe: the same? SCRIPTS=10000'
 	@echo 'make others       only those of the other projects (uvloop, tornado, aiohttp, ...); SUITE=tornado: one'
 	@echo 'make bench        Fate beside its peers: loop, network, Deferreds; charts in docs/_static/bench'
 	@echo 'make bench-sim    universes beside other simulators of asyncio; SIM_PYTHON=python3.13 or 3.12, which they need'
