@@ -132,6 +132,40 @@ MENDED = {
         *[("send", 0, 0)] * 2,
         ("recv", 1, 3, 0),
     ],
+    "a datagram is from whatever its sender is called when it is read": [
+        ("new", 2, 1),
+        ("bind", 0, 0, 0),
+        ("new", 2, 1),
+        ("sendto", 1, 1, 0),
+        ("bind", 1, 1, 0),
+        ("close", 1),
+        ("recvfrom", 0, 3, 0),
+    ],
+    "an IPv4 address on an IPv6 socket needs a port": [("new", 1, 1), ("connect_to", 0, 3, 0), ("send", 0, 1)],
+    "an IPv6-only socket cannot reach IPv4, whatever the port": [
+        ("new", 1, 1),
+        ("set", 0, 5, 1),
+        ("sendto_host", 0, 3, 0),
+    ],
+    "an address that was bound stays when connecting fails": [
+        ("new", 0, 0),
+        ("bind", 0, 3, 0),
+        *[("connect_to", 0, 0, 1), ("getsockname", 0)] * 4,
+        ("listen", 0, 1),
+        ("getsockname", 0),
+    ],
+    "what is shut down before connecting stays so, and is no end of the connection": [
+        ("listener", 0, 1),
+        ("new", 0, 0),
+        ("shutdown", 1, 2),
+        ("connect", 1, 0),
+        ("accept", 0),
+        ("send", 1, 1),
+        ("send", 2, 1),
+        ("recv", 2, 2, 0),
+        ("shutdown", 1, 1),
+        ("recv", 2, 2, 0),
+    ],
 }
 
 

@@ -86,7 +86,7 @@ class Datagram(End):
         if not peek:
             del self.rx[0]
             self._taken(data, sender)
-        return data, address
+        return data, address if sender is None else sender.local
 
     def _taken(self, data: bytes, sender: Datagram | None) -> None:
         self.rx_size -= len(data) + 1
@@ -105,7 +105,10 @@ class Datagram(End):
         return True
 
     def deliver(self, entry: tuple[bytes, Any], sender: Datagram | None = None) -> None:
-        """A datagram and its sender's address have come. sender: a Unix socket, which may have to wait for room."""
+        """A datagram and its sender's address have come.
+
+        sender: a Unix socket, which may have to wait for room, and whose name is what it is when this is read.
+        """
         size = len(entry[0])
         if self.kernel.history is not None:
             self.kernel.history.append((self.kernel.now, "datagram", str(self.local), size))

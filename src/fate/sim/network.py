@@ -86,14 +86,17 @@ class Machine:
         if not known:
             raise failure(errno.EADDRNOTAVAIL)
         table = self.table(end)
-        end.locked = port != 0 or end.locked
         if port == 0:
             port = self.free_port(table)
         elif self.is_taken(end, ip, port):
             raise failure(errno.EADDRINUSE)
+        end.locked = end.locked or address[1] != 0
         table.setdefault(port, []).append(Port(end, ip))
         end.local = (ip, port, *address[2:])
-        end.home = ip if by_program else V4_ANY if len(address) == 2 else V6_ANY
+        if by_program:
+            end.home = ip
+        elif not end.home:
+            end.home = V4_ANY if len(address) == 2 else V6_ANY
         end.bound = True
         if len(address) > 2 and ip != V6_ANY and plain(ip) == ip and by_program:
             end.options = {**end.options, ONLY_V6: 1}  # so says Linux
@@ -148,10 +151,14 @@ class Machine:
         """Give `end` a port, if it has none, and the address that reaches `target`."""
         ip = self.source_for(target)
         if not end.bound:
-            end.locked = False
-            self.bind(end, (ip, 0) if ":" not in ip else (ip, 0, 0, 0))
+            self.bind_free(end, ip)
         elif end.local[0] in (V4_ANY, V6_ANY):
             self.move(end, ip)
+
+    def bind_free(self, end: Any, ip: str) -> None:
+        """Give `end` a free port at `ip`, or where the program has bound it before a connection that is over."""
+        ip = ip if end.home in ("", V4_ANY, V6_ANY) else end.home
+        self.bind(end, (ip, 0) if ":" not in ip else (ip, 0, 0, 0))
 
     def move(self, end: Any, ip: str) -> None:
         """Give `end` another local address with the same port."""
@@ -442,7 +449,7 @@ class Network:
         """Send a Unix datagram; False: it would block."""
         if not target.has_room(end):
             return False
-        target.deliver((data, end.local), end)
+        target.deliver((data, None), end)
         return True
 
     # -- datagrams ------------------------------------------------------------------------------------------------
@@ -460,22 +467,23 @@ class Network:
         """Send a UDP datagram. address: None: where it is connected to."""
         source: Machine = end.host
         if not end.bound:
-            source.bind(end, (V4_ANY, 0) if end.family == socket.AF_INET else (V6_ANY, 0, 0, 0))
+            source.bind_free(end, V4_ANY if end.family == socket.AF_INET else V6_ANY)
         if len(data) > MAX_DATAGRAM:
             raise failure(errno.EMSGSIZE)
-        if address is None:
-            if not end.connected:
-                raise failure(errno.EDESTADDRREQ)
-            address = end.remote
-        elif address[1] == 0:
+        if address is None and not end.connected:
+            raise failure(errno.EDESTADDRREQ)
+        ip, port = (address or end.remote)[:2]
+        mapped = plain(ip) != ip
+        if mapped and only_v6(end):
+            raise failure(errno.ENETUNREACH)
+        if port == 0 and (mapped or address is not None):
             raise failure(errno.EINVAL)
-        ip, port = address[0], address[1]
         if ip == "255.255.255.255" and not option(end, socket.SO_BROADCAST):
             raise failure(errno.EACCES)
         if ip in (V4_ANY, V6_ANY):
             ip = LOCAL[ip == V6_ANY]
         target = self.find(source, ip)
-        if target is None or (plain(ip) != ip and only_v6(end)):
+        if target is None:
             raise failure(errno.ENETUNREACH)
         end.raise_error()
         if end.shut_write:

@@ -421,7 +421,7 @@ class SimSocket(RealSocket):
             raise failure(errno.EINVAL)
         elif end.state != LISTENING:
             if not end.bound:
-                end.host.bind(end, ("0.0.0.0", 0) if self.family == real.AF_INET else ("::", 0, 0, 0))
+                end.host.bind_free(end, "0.0.0.0" if self.family == real.AF_INET else "::")
             elif end.host.is_taken(end, *end.local[:2]):
                 raise failure(errno.EADDRINUSE)
         end.state = LISTENING

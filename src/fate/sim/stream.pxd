@@ -29,6 +29,7 @@ cdef class Stream(End):
     cdef public bint eof
     cdef public bint shut_read
     cdef public bint shut_write
+    cdef bint finished
     cdef public bint full
     cdef public int told
     cdef public bint bound

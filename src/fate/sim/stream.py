@@ -74,6 +74,7 @@ class Stream(End):
         self.eof = False  # the other end has finished
         self.shut_read = False
         self.shut_write = False
+        self.finished = False  # TCP: the other end has been told that no more is sent
         self.full = False
         self.told = UNTRIED
         self.bound = False  # it has a port
@@ -238,7 +239,7 @@ class Stream(End):
         """Bytes have come from the other end."""
         if self.kernel.history is not None:
             self.kernel.history.append((self.kernel.now, "data", self.name, len(data)))
-        if self.state != CONNECTED or (self.shut_read and self.shut_write and not self.is_unix):
+        if self.state != CONNECTED or (self.shut_read and self.finished):
             if self.peer is not None:
                 self.peer.outstanding -= len(data)
                 if self.state != OVER and self.host.up:
@@ -280,7 +281,7 @@ class Stream(End):
             self.kernel.history.append((self.kernel.now, "end", self.name))
         if self.state == CONNECTED and not self.eof:
             self.eof = True
-            if self.shut_write and not self.is_unix:
+            if self.finished:
                 self.leave()
             self.changed()
         elif self.state == CLOSED and not self.eof:
@@ -322,7 +323,7 @@ class Stream(End):
         self.state = BOUND if self.bound else NEW
         self.told = UNTRIED
         self.error = 0
-        self.eof = self.shut_read = self.shut_write = self.full = False
+        self.eof = self.shut_read = self.shut_write = self.finished = self.full = False
         if self.local is not None:
             self.host.move(self, self.home)
         self.peer = None
@@ -356,8 +357,9 @@ class Stream(End):
             return 0
         elif self.state == CONNECTED:
             self.shut_read |= read
-            if write and not self.shut_write:
-                self.shut_write = True
+            self.shut_write |= write
+            if write and not self.finished:
+                self.finished = True
                 self._send_end(FIN)
                 if self.eof:
                     self.leave()
@@ -412,7 +414,7 @@ class Stream(End):
                 if not self.eof:  # finished first: the port is not free for a while
                     self.until = self.kernel.now + TIME_WAIT_NS
                     self.host.fade(self)
-                if not self.shut_write:
+                if not self.finished:
                     self._send_end(FIN)
         self.rx = []
         self.rx_size = 0
