@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import struct
 import time
 
 import aiohttp
 import anyio
 import anyio.to_thread
+import asyncpg
 import httpx
 import pytest
 import redis.asyncio
@@ -17,6 +19,7 @@ import uvicorn
 import websockets
 from aiohttp import web
 
+import fate
 from fate import sim
 
 HOSTS = ["127.0.0.1", "localhost"]
@@ -163,6 +166,93 @@ def test_redis_and_a_toy_server(host):
         return value
 
     assert sim.run(main) == (b"fate", None)
+
+
+class ToyPostgres:
+    """As much of PostgreSQL's protocol as `select shout($1), count($1)` and statements without a result ask for.
+
+    context: of TLS; None: the server has none. executed: the statements that gave no result.
+    """
+
+    INT4, TEXT = 23, 25
+
+    def __init__(self, context):
+        self.context = context
+        self.executed = []
+
+    async def serve(self, reader, writer):
+        async def startup():
+            return await reader.readexactly(struct.unpack("!i", await reader.readexactly(4))[0] - 4)
+
+        def tell(kind, body=b""):
+            writer.write(kind + struct.pack("!i", len(body) + 4) + body)
+
+        if (body := await startup()) == struct.pack("!i", 80877103):  # SSLRequest
+            writer.write(b"N" if self.context is None else b"S")
+            if self.context is not None:
+                await writer.start_tls(self.context)
+            body = await startup()
+        assert b"user\0lachesis\0" in body
+        tell(b"R", struct.pack("!i", 0))  # authenticated
+        for setting in (b"server_version\x0016.1\0", b"client_encoding\0UTF8\0", b"TimeZone\0UTC\0"):
+            tell(b"S", setting)
+        tell(b"K", struct.pack("!ii", 1, 2))
+        tell(b"Z", b"I")
+        while (kind := await reader.readexactly(1)) != b"X":
+            body = await reader.readexactly(struct.unpack("!i", await reader.readexactly(4))[0] - 4)
+            self.answer(kind, body, tell)
+        writer.close()
+
+    def answer(self, kind, body, tell):
+        match kind:
+            case b"Q":
+                self.executed.append(body.rstrip(b"\0").decode())
+                tell(b"C", b"DO\0")
+                tell(b"Z", b"I")
+            case b"P":
+                tell(b"1")
+            case b"D":
+                tell(b"t", struct.pack("!hi", 1, self.TEXT))
+                columns = [(b"shout", self.TEXT, -1), (b"count", self.INT4, 4)]
+                described = [name + struct.pack("!xihihih", 0, 0, oid, size, -1, 1) for name, oid, size in columns]
+                tell(b"T", struct.pack("!h", len(columns)) + b"".join(described))
+            case b"B":
+                _, _, rest = body.partition(b"\0")
+                _, _, rest = rest.partition(b"\0")
+                formats = struct.unpack_from("!h", rest)[0]
+                at = 2 + 2 * formats + 2
+                size = struct.unpack_from("!i", rest, at)[0]
+                value = rest[at + 4 : at + 4 + size]
+                tell(b"2")
+                fields = [value.decode().upper().encode(), struct.pack("!i", len(value.decode()))]
+                row = b"".join(struct.pack("!i", len(field)) + field for field in fields)
+                tell(b"D", struct.pack("!h", len(fields)) + row)
+            case b"E":
+                tell(b"C", b"SELECT 1\0")
+            case b"S":
+                tell(b"Z", b"I")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("run", [fate.run, sim.run], ids=["real", "universe"])
+def test_asyncpg_and_a_toy_server(contexts, run, tls, host):
+    async def main():
+        toy = ToyPostgres(contexts[0] if tls else None)
+        server = await asyncio.start_server(toy.serve, host, 0)
+        port = server.sockets[0].getsockname()[1]
+        connection = await asyncpg.connect(
+            host=host, port=port, user="lachesis", database="threads", ssl=contexts[1] if tls else "prefer"
+        )
+        tag = await connection.execute("do nothing")
+        rows = [await connection.fetchrow("select shout($1), count($1)", word) for word in ("spin", "mes\u00fcre")]
+        await connection.close()
+        server.close()
+        await server.wait_closed()
+        return tag, toy.executed, [dict(row) for row in rows]
+
+    told = [{"shout": "SPIN", "count": 4}, {"shout": "MES\u00dcRE", "count": 6}]
+    assert run(main() if run is fate.run else main) == ("DO", ["do nothing"], told)
 
 
 @pytest.mark.parametrize("host", HOSTS)
