@@ -445,7 +445,7 @@ def test_a_reader_left_behind_is_told_and_what_listens_is_not():
 
     result = sim.attempt(main)
     assert [failure.kind for failure in result.failures] == ["leftover"]
-    assert "reader print('unread')" in result.failures[0].message and len(result.leftovers) == 1
+    assert "reader print(" in result.failures[0].message and len(result.leftovers) == 1
     for each in kept:
         each.close()
 

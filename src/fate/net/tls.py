@@ -213,6 +213,7 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         """The arguments are those of asyncio's SSLProtocol."""
         Protocol.__init__(self, *arguments, **options)
         self._tls = self._sslobj._sslobj  # the SSLObject is Python around it
+        self._is_shut = False
 
     def _get_app_transport(self) -> Any:
         if self._app_transport is None:
@@ -221,6 +222,21 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
             self._app_transport = SSLTransport(self._loop, self)
             self._app_transport_created = True
         return self._app_transport
+
+    def _on_shutdown_complete(self, shutdown_exc: Any) -> None:
+        self._is_shut = True
+        Protocol._on_shutdown_complete(self, shutdown_exc)
+
+    def _do_shutdown(self) -> None:
+        if self._tls is not None:
+            Protocol._do_shutdown(self)
+
+    def forget(self) -> None:
+        """Let go of the TLS context, if both sides have ended: whoever keeps the transport need not keep it alive."""
+        if self._is_shut:
+            self._sslcontext = self._sslobj = self._tls = None
+            self._extra.pop("sslcontext", None)
+            self._extra.pop("ssl_object", None)
 
     def get_buffer(self, n: int) -> memoryview:
         """A buffer for a transport that wants one."""
@@ -249,9 +265,11 @@ class SSLTransport(Transport):  # type: ignore[misc]
             _write(self._ssl_protocol, data)
 
     def close(self) -> None:
-        """Send what was written, then end the connection. Again: nothing (asyncio's is of no use then)."""
+        """Send what was written, then end the connection. Again: keep of it no more than other calls need."""
         if not self._closed:
             Transport.close(self)
+        else:
+            self._ssl_protocol.forget()  # asyncio forgets the protocol, and no other call works then
 
 
 def _write(core: Core, data: Any) -> int:
