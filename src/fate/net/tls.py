@@ -208,6 +208,9 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         _app_transport_created: bool
         _loop: Any
         _ssl_buffer: bytearray
+        _sslcontext: Any
+        _sslobj: Any
+        _extra: dict[str, Any]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """The arguments are those of asyncio's SSLProtocol."""
