@@ -166,6 +166,26 @@ MENDED = {
         ("shutdown", 1, 1),
         ("recv", 2, 2, 0),
     ],
+    "what was shut down and talks to itself has ended": [
+        ("new", 0, 0),
+        ("bind", 0, 0, 0),
+        ("shutdown", 0, 2),
+        ("connect", 0, 0),
+        ("shutdown", 0, 0),
+        *[("connect", 0, 0)] * 2,
+    ],
+    "to connect to 0.0.0.0 is to connect to where one is bound": [
+        ("new", 0, 0),
+        ("bind", 0, 3, 0),
+        ("connect_to", 0, 1, 2),
+        ("getpeername", 0),
+    ],
+    "an IPv6 socket that is bound to an IPv4 address reaches IPv4 only": [
+        *[("new", 1, 1), ("bind", 0, 3, 0)],
+        *[("new", 1, 0), ("bind", 1, 3, 0)],
+        *[(name, 0, host, 2) for host in (0, 1) for name in ("sendto_host", "connect_to")],
+        *[("connect_to", 1, host, 2) for host in (0, 1)],
+    ],
 }
 
 

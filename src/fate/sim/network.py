@@ -246,6 +246,20 @@ def plain(ip: str) -> str:
     return ip[len(MAPPED) :] if ip.startswith(MAPPED) else ip
 
 
+def is_mapped(end: Any) -> bool:
+    """Whether an IPv6 socket is at an address of IPv4: it reaches no others."""
+    return end.local is not None and plain(end.local[0]) != end.local[0]
+
+
+def reached(end: Any, ip: str) -> str:
+    """Whom `end` reaches at `ip`: the address of nobody in particular leads to itself."""
+    if ip == V4_ANY:
+        return LOCAL[0] if end.local is None or end.local[0] == V4_ANY else str(end.local[0])
+    if ip == V6_ANY:
+        return MAPPED + LOCAL[0] if is_mapped(end) else LOCAL[1]
+    return ip
+
+
 def as_seen_by(local: tuple[Any, ...], address: tuple[Any, ...]) -> tuple[Any, ...]:
     """`address` as a socket at `local` sees it: an IPv6 socket sees those of IPv4 with a prefix."""
     if len(local) == len(address):
@@ -315,8 +329,9 @@ class Network:
         target = self.find(source, ip)
         if target is None or (plain(ip) != ip and only_v6(end)):
             return errno.ENETUNREACH
-        if ip in (V4_ANY, V6_ANY):
-            ip = LOCAL[ip == V6_ANY]
+        ip = reached(end, ip)
+        if ":" in plain(ip) and is_mapped(end):
+            return errno.EAFNOSUPPORT
         source.bind_ephemeral(end, ip)
         end.remote = (ip, port, *address[2:])
         end.state = CONNECTING
@@ -330,6 +345,8 @@ class Network:
             end.join(end, None, None)
             end.told = TRIED
             end.established()
+            if end.shut_write:  # Linux looks at this only where both ends have called
+                end.end_sending()
         else:
             self._arrive_syn((end, target, 0))
         return errno.EINPROGRESS
@@ -458,7 +475,9 @@ class Network:
         """Have a UDP socket send to `address` and hear nobody else; the error number, 0 when it is done."""
         if self.find(end.host, address[0]) is None or (plain(address[0]) != address[0] and only_v6(end)):
             return errno.ENETUNREACH
-        ip = LOCAL[address[0] == V6_ANY] if address[0] in (V4_ANY, V6_ANY) else address[0]
+        ip = reached(end, address[0])
+        if ":" in plain(ip) and is_mapped(end):
+            return errno.EAFNOSUPPORT
         end.host.bind_ephemeral(end, ip)
         end.remote, end.connected = (ip, *address[1:]), True
         return 0
@@ -480,11 +499,12 @@ class Network:
             raise failure(errno.EINVAL)
         if ip == "255.255.255.255" and not option(end, socket.SO_BROADCAST):
             raise failure(errno.EACCES)
-        if ip in (V4_ANY, V6_ANY):
-            ip = LOCAL[ip == V6_ANY]
+        ip = reached(end, ip)
         target = self.find(source, ip)
         if target is None:
             raise failure(errno.ENETUNREACH)
+        if ":" in plain(ip) and is_mapped(end):
+            raise failure(errno.EAFNOSUPPORT)
         end.raise_error()
         if end.shut_write:
             raise failure(errno.EPIPE)

@@ -72,6 +72,8 @@ cdef class Stream(End):
     @cython.locals(peer=Stream)
     cpdef int shutdown(self, bint read, bint write) except -1
 
+    cpdef int end_sending(self) except -1
+
     @cython.locals(peer=Stream)
     cdef int _send_end(self, int kind) except -1
 

@@ -359,16 +359,21 @@ class Stream(End):
             self.shut_read |= read
             self.shut_write |= write
             if write and not self.finished:
-                self.finished = True
-                self._send_end(FIN)
-                if self.eof:
-                    self.leave()
+                self.end_sending()
         else:
             self.shut_read |= read
             self.shut_write |= write
             self.changed()
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         self.changed()
+        return 0
+
+    def end_sending(self) -> int:
+        """TCP: tell the other end that no more is sent; where that has said so too, the connection is over."""
+        self.finished = True
+        self._send_end(FIN)
+        if self.eof:
+            self.leave()
         return 0
 
     def _send_end(self, kind: int) -> int:
