@@ -1,23 +1,25 @@
-"""What a reactor refuses, and the reasons that protocols are told. The names are those of `twisted.internet.error`.
+"""What a reactor refuses, and the reasons that protocols are told.
 
-FateError
-├── ReactorError (RuntimeError)
-│   ├── ReactorAlreadyRunning, ReactorNotRunning, ReactorNotRestartable
-├── CallError (ValueError)             a timed call that is over
-│   ├── AlreadyCalled, AlreadyCancelled
-├── DelayError (ValueError)            a time that cannot be
-├── CannotListenError (OSError)        nobody can listen there
-├── ConnectError                       a connection was not made
-│   ├── UserError                      the program took it back
-│   └── ConnectTimeoutError
-├── ConnectionClosed                   the reason of an end
-│   ├── ConnectionDone                 a clean one
-│   └── ConnectionLost
-│       └── ConnectionAborted          by `abortConnection`
-└── ProcessError
-    ├── ProcessDone, ProcessTerminated how a child ended
-    ├── ProcessExitedAlready           no signal reaches it
-    └── SpawnError                     there is no such child
+    FateError
+    ├── ReactorError (RuntimeError)
+    │   ├── ReactorAlreadyRunning, ReactorNotRunning, ReactorNotRestartable
+    ├── CallError (ValueError)             a timed call that is over
+    │   ├── AlreadyCalled, AlreadyCancelled
+    ├── DelayError (ValueError)            a time that cannot be
+    ├── CannotListenError (OSError)        nobody can listen there
+    ├── ConnectError                       a connection was not made
+    │   ├── UserError                      the program took it back
+    │   └── ConnectTimeoutError
+    ├── ConnectionClosed                   the reason of an end
+    │   ├── ConnectionDone                 a clean one
+    │   └── ConnectionLost
+    │       └── ConnectionAborted          by `abortConnection`
+    └── ProcessError
+        ├── ProcessDone, ProcessTerminated how a child ended
+        ├── ProcessExitedAlready           no signal reaches it
+        └── SpawnError                     there is no such child
+
+The names are those of ``twisted.internet.error``.
 """
 
 from __future__ import annotations
