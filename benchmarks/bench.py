@@ -31,6 +31,7 @@ class Bench:
 
     ``scale`` shrinks counts and durations (``--quick``). ``core`` is where this process runs and
     ``load_core`` where a load generator should; ``None`` where the platform cannot pin or has one core.
+    ``turns``: a descriptor for the load generator, on which it is told to ask (see ``load/echo.c``).
     """
 
     new_event_loop: Callable[[], AbstractEventLoop]
@@ -38,6 +39,7 @@ class Bench:
     scale: float = 1.0
     core: int | None = None
     load_core: int | None = None
+    turns: int | None = None
 
     def count(self, full: int) -> int:
         return max(1, int(full * self.scale))

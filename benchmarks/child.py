@@ -19,7 +19,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, object]:
     row = rows.ROWS[arguments.row]
     module, _, attribute = arguments.factory.partition(":")
     factory = getattr(importlib.import_module(module), attribute)
-    bench = Bench(factory, module, arguments.scale, arguments.core, arguments.load_core)
+    bench = Bench(factory, module, arguments.scale, arguments.core, arguments.load_core, arguments.turns)
     try:
         result = row.measure(bench)
     except Unavailable as reason:
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--core", type=int)
     parser.add_argument("--load-core", type=int)
+    parser.add_argument("--turns", type=int)
     arguments = parser.parse_args()
     pin(arguments.core)
     take_precedence()

@@ -79,6 +79,8 @@ class Row:
     ``relative`` says whether ratios between loops mean anything; ``resolution`` is the spread, in the row's
     unit, below which a row is never called noisy; ``variables`` go into the environment of its processes;
     ``baseline`` is the peer to take ratios to, if not the table's; ``quick`` whether the quick mode has the row.
+    ``of_turn``: its processes are there at the same time and take turns, and this makes the value of what the load
+    generator found.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Row:
     variables: Mapping[str, str] = field(default_factory=dict)
     baseline: str | None = None
     quick: bool = True
+    of_turn: Callable[[Mapping[str, Any]], float] | None = None
 
 
 ROWS: dict[str, Row] = {}

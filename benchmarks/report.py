@@ -11,9 +11,9 @@ from benchmarks.summary import NOISY, Figure, Line, Verdict
 LEGEND = (
     f"Cost, lower is better; in brackets how many times as cheap as {BASELINE} (Deferreds: as Twisted), above 1 is "
     "cheaper. "
-    "Medians of paired runs, each in a fresh process.",
-    "±: half of what the middle half of the repetitions spans.",
-    f"~ noisy: the middle half of the repetitions spans more than {NOISY:.0%}.",
+    "Medians of paired runs, in fresh processes.",
+    "±: the median lies within that, with 95 % confidence.",
+    f"~ noisy: it may lie in a span of more than {NOISY:.0%}.",
 )
 
 ARTEFACT = (
@@ -136,7 +136,7 @@ def noise(lines: Iterable[Line]) -> list[str]:
     if noisy <= TOO_NOISY * len(figures):
         return []
     return [
-        f"TOO NOISY TO QUOTE: {noisy} of {len(figures)} figures spread by more than {NOISY:.0%}. A quieter machine?"
+        f"TOO NOISY TO QUOTE: {noisy} of {len(figures)} figures are not known within {NOISY:.0%}. A quieter machine?"
     ]
 
 

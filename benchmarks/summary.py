@@ -1,10 +1,11 @@
-"""From raw values to what is reported: medians, ratios taken inside each repetition, spread, targets.
+"""From raw values to what is reported: medians, ratios taken inside a repetition or turn, how sure they are, targets.
 
 Works on plain data, so that a kept JSON file can be reported again. Knows no process and no table.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from benchmarks.registry import AsCheapAsAny, AtMost, Row, Target
 from benchmarks.runner import Cell, Cells
 
 NOISY = 0.10
-"""A figure whose middle half spans more than this share of its median is marked noisy."""
+"""A figure whose median is not known better than within this share of it is marked noisy."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Figure:
-    """One cell: the median, its ratio to the baseline, how far they spread (the middle half), and requests a second."""
+    """One cell: the median, its ratio to the baseline, how well that is known, and requests a second."""
 
     median: float | None
     ratio: float | None = None
@@ -50,12 +51,14 @@ class Line:
     clients: tuple[str, ...] = ()
 
 
-def middle_half(values: Sequence[float]) -> float:
-    """The distance between the quartiles; between the extremes when there are fewer than four values."""
-    if len(values) < 4:
-        return max(values) - min(values)
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return high - low
+def uncertainty(values: Sequence[float]) -> float:
+    """The width of the interval in which the median lies with 95 % confidence, whatever the values' distribution.
+
+    Between the extremes when there are fewer than six values. Source: the sign test, inverted.
+    """
+    ordered = sorted(values)
+    beyond = max(0, math.floor((len(ordered) - 1.96 * math.sqrt(len(ordered))) / 2))
+    return ordered[-1 - beyond] - ordered[beyond]
 
 
 def paired_ratios(base: Sequence[float | None], values: Sequence[float | None]) -> list[float]:
@@ -89,9 +92,9 @@ def figure(row: Row, cells: Cells, name: str, baseline: str) -> Figure:
     ratios = paired_ratios(cells[baseline].values, cell.values) if row.relative and baseline in cells else []
     if ratios and name != baseline:
         ratio = statistics.median(ratios)
-        spread = middle_half(ratios) / ratio
-        return Figure(median, ratio, spread, spread > NOISY and middle_half(values) > row.resolution, cell.problem)
-    span = middle_half(values)
+        spread = uncertainty(ratios) / ratio
+        return Figure(median, ratio, spread, spread > NOISY and uncertainty(values) > row.resolution, cell.problem)
+    span = uncertainty(values)
     spread = span / max(abs(median), row.resolution, 1e-9)
     return Figure(median, None, spread, spread > NOISY and span > row.resolution, cell.problem)
 

@@ -12,10 +12,12 @@
  *   --unix   a Unix socket's path ("@name": an abstract one) instead of host and port.
  *   --udp    datagrams, one in flight a connection; one without a reply for 50 ms is sent again and counted as lost.
  *   --tls    TLS, when built with -DWITH_TLS; the server's certificate is not verified.
+ *   --turns  a descriptor of a stream socket: a measured phase for each byte that comes, its finding written back as a
+ *            line, until the other side closes. Whoever measures several servers can have them take turns.
  *   --rate   so many messages a second over all connections, at set times, ready or not: latency counts from the
  *            time a message was due, so a server that stops answering for a while cannot hide it.
  *
- * Prints one JSON object. Exit status 0, or 1 with a message on stderr. Linux only.
+ * Prints one JSON object, of the last phase. Exit status 0, or 1 with a message on stderr. Linux only.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -66,8 +68,8 @@ static struct {
     size_t connections, size, depth;
     double seconds, warmup, rate;
     uint64_t requests; /* 0: by time */
-    int pid, http;
-} option = {.host = "127.0.0.1", .core = -1, .connections = 100, .size = 1024, .depth = 1, .seconds = 2, .warmup = 0.3};
+    int pid, http, turns;
+} option = {.host = "127.0.0.1", .core = -1, .turns = -1, .connections = 100, .size = 1024, .depth = 1, .seconds = 2, .warmup = 0.3};
 
 static const char GET[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", OK[] = "HTTP/1.1 200 ";
 static char *template, *buffer;     /* what is sent and comes back; with --http: what came back first */
@@ -364,6 +366,7 @@ static void parse(int argc, char **argv) {
         {"depth", 1, 0, 'd'}, {"seconds", 1, 0, 't'}, {"requests", 1, 0, 'r'},    {"warmup", 1, 0, 'w'},
         {"pid", 1, 0, 'i'},   {"core", 1, 0, 'c'},    {"http", 0, 0, 'g'},
         {"unix", 1, 0, 'u'},  {"udp", 0, 0, 'U'},    {"tls", 0, 0, 'T'},         {"rate", 1, 0, 'R'},
+        {"turns", 1, 0, 'S'},
         {0}};
     for (int c; (c = getopt_long(argc, argv, "", names, 0)) != -1;) switch (c) {
             case 'h': option.host = optarg; break;
@@ -381,6 +384,7 @@ static void parse(int argc, char **argv) {
             case 'U': option.udp = 1; break;
             case 'T': option.tls = 1; break;
             case 'R': option.rate = atof(optarg); break;
+            case 'S': option.turns = atoi(optarg); break;
             default: exit(2);
         }
 #ifndef WITH_TLS
@@ -405,6 +409,30 @@ static void settle(void) {
     if (group) fputs("-20", group), fclose(group);
 }
 
+struct finding {
+    uint64_t elapsed, cpu;
+};
+
+/* The measured phase, between two moments in which the server sleeps, so that its clock is exact. */
+static struct finding measure(struct connection *connections, uint64_t requests) {
+    struct timespec pause = {0, 20000000};
+    nanosleep(&pause, 0);
+    uint64_t cpu = server_cpu();
+    uint64_t elapsed = phase(connections, option.seconds, requests);
+    nanosleep(&pause, 0);
+    return (struct finding){elapsed, server_cpu() - cpu};
+}
+
+static void print_finding(int fd, const struct finding *found) {
+    qsort(latency, latencies, sizeof *latency, by_size);
+    dprintf(fd,
+            "{\"requests\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"seconds\": %.6f, \"server_cpu_ns\": %" PRIu64
+            ", \"requests_per_second\": %.0f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, "
+            "\"p999\": %.1f, \"max\": %.1f}}\n",
+            answered, lost, (double)found->elapsed / 1e9, found->cpu, (double)answered * 1e9 / (double)found->elapsed,
+            percentile(.5), percentile(.9), percentile(.99), percentile(.999), percentile(1));
+}
+
 int main(int argc, char **argv) {
     parse(argc, argv);
     settle();
@@ -423,18 +451,12 @@ int main(int argc, char **argv) {
 
     uint64_t requests = option.requests;
     phase(connections, option.warmup, 0);
-    struct timespec pause = {0, 20000000}; /* lets the server fall asleep, so that its clock is exact */
-    nanosleep(&pause, 0);
-    uint64_t cpu_before = server_cpu();
-    uint64_t elapsed = phase(connections, option.seconds, requests);
-    nanosleep(&pause, 0);
-    uint64_t cpu = server_cpu() - cpu_before;
-
-    qsort(latency, latencies, sizeof *latency, by_size);
-    printf("{\"requests\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"seconds\": %.6f, \"server_cpu_ns\": %" PRIu64
-           ", \"requests_per_second\": %.0f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, "
-           "\"p999\": %.1f, \"max\": %.1f}}\n",
-           answered, lost, (double)elapsed / 1e9, cpu, (double)answered * 1e9 / (double)elapsed, percentile(.5),
-           percentile(.9), percentile(.99), percentile(.999), percentile(1));
+    struct finding found = {0};
+    if (option.turns < 0) found = measure(connections, requests);
+    for (char go; option.turns >= 0 && read(option.turns, &go, 1) == 1;) {
+        found = measure(connections, requests);
+        print_finding(option.turns, &found);
+    }
+    print_finding(STDOUT_FILENO, &found);
     return 0;
 }

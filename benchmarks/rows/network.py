@@ -1,8 +1,9 @@
 """Bytes in and out: CPU a request of the server's process, under a load generator on another core.
 
 The row's process is the server; the generator (``load/echo.c``) runs beside it and reads this process's CPU from
-schedstat while it is idle, before and after. It spins, so a busy server never sleeps. The garbage collector is left
-as Python sets it.
+schedstat while it is idle, before and after. It spins, so a busy server never sleeps. All loops' servers are there at
+the same time and are asked in turn, a tenth of a second each, many times: what the machine's neighbours do meets all
+alike. The garbage collector is left as Python sets it.
 
 Each job is measured twice: as it is, and "without the artefact" in a process that frees one block of 8 MB first. glibc
 then stops mapping and unmapping a large buffer a message, which is most of what stock asyncio pays for a ``recv`` of
@@ -16,9 +17,9 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from benchmarks import servers
 from benchmarks.bench import Bench, pin, run_until_readable, take_precedence
@@ -27,7 +28,8 @@ from benchmarks.load import build
 from benchmarks.registry import AsCheapAsAny, Group, Measured, Row, Target, Times, Unavailable, add
 
 LARGE_BLOCK = 8 << 20
-SECONDS, LEAST_SECONDS = 1.5, 0.3
+TURN = 0.1
+"""Seconds that a server is asked before it is the next one's turn."""
 FLOOR = Times(0.926, "floor")
 """Within 8 % of a C loop that calls a Python protocol."""
 
@@ -46,6 +48,7 @@ def add_twice(
     measure: Measure,
     targets: tuple[Target, ...],
     trimmed_targets: tuple[Target, ...] | None = None,
+    of_turn: Callable[[Mapping[str, Any]], float] | None = None,
 ) -> None:
     """The row, and the row without the artefact, which has the same targets if no others are given.
 
@@ -54,47 +57,46 @@ def add_twice(
     other = targets if trimmed_targets is None else trimmed_targets
     quick = trimmed_targets is not None
     whole, trimmed = partial(measure, trim=False), partial(measure, trim=True)
-    add(Row(name, title, "µs", Group.NETWORK, whole, (*targets, AsCheapAsAny())))
-    add(Row(f"{name}-trimmed", f"{title} *", "µs", Group.NETWORK, trimmed, (*other, AsCheapAsAny()), quick=quick))
+    row = partial(Row, unit="µs", group=Group.NETWORK, of_turn=of_turn)
+    add(row(name, title, measure=whole, targets=(*targets, AsCheapAsAny())))
+    add(row(f"{name}-trimmed", f"{title} *", measure=trimmed, targets=(*other, AsCheapAsAny()), quick=quick))
 
 
 def job_row(
     name: str, title: str, job: Job, *targets: Target, trimmed_targets: tuple[Target, ...] | None = None
 ) -> None:
-    add_twice(name, title, partial(cpu_of, job), targets, trimmed_targets)
+    add_twice(name, title, partial(measure, job, cpu), targets, trimmed_targets, cpu)
 
 
-def cpu_of(job: Job, bench: Bench, *, trim: bool) -> Measured:
-    """CPU µs a request of the server."""
+def measure(job: Job, value: Callable[[Mapping[str, Any]], float], bench: Bench, *, trim: bool = False) -> Measured:
     result = serve(bench, job, trim=trim)
-    return Measured(result["server_cpu_ns"] / result["requests"] / 1000, result)
+    return Measured(value(result), result)
 
 
-def latency_of(job: Job, share: str) -> Callable[[Bench], Measured]:
-    def measure(bench: Bench) -> Measured:
-        result = serve(bench, job)
-        latency = result["latency_us"]
-        assert isinstance(latency, dict)
-        return Measured(latency[share], result)
-
-    return measure
+def cpu(found: Mapping[str, Any]) -> float:
+    """CPU µs a request of the server."""
+    return float(found["server_cpu_ns"] / found["requests"] / 1000)
 
 
-def serve(bench: Bench, job: Job, *, trim: bool = False) -> dict[str, float]:
+def latency(share: str, found: Mapping[str, Any]) -> float:
+    """Microseconds."""
+    return float(found["latency_us"][share])
+
+
+def serve(bench: Bench, job: Job, *, trim: bool) -> dict[str, Any]:
     """Serve ``job`` on the bench's loop under load; what the load generator found."""
     if bench.load_core is None:
         raise Unavailable("needs a second core for the load generator")
     if trim:
         bytearray(LARGE_BLOCK)
     sock = bind(job)
-    options = [*load_options(job, sock), f"--seconds={max(SECONDS * bench.scale, LEAST_SECONDS)}"]
-    load = LoadGenerator([str(build("echo", tls=job.transport == "tls")), *options], bench.load_core)
+    options = [*load_options(job, sock), f"--seconds={TURN}"]
+    load = LoadGenerator([str(build("echo", tls=job.transport == "tls")), *options], bench.load_core, bench.turns)
     if getattr(bench.new_event_loop, "foreign", False):
         bench.new_event_loop(job, sock, load.start)  # type: ignore[call-arg]
     else:
         serve_on_loop(bench.new_event_loop(), job, sock, load)
-    result: dict[str, float] = json.loads(load.output())
-    result["server_busy"] = round(result["server_cpu_ns"] / result["seconds"] / 1e9, 3)
+    result: dict[str, Any] = json.loads(load.output())
     return result
 
 
@@ -106,11 +108,15 @@ def serve_on_loop(loop: asyncio.AbstractEventLoop, job: Job, sock: socket.socket
 
 
 class LoadGenerator:
-    """The process that asks, on a core of its own, and its findings."""
+    """The process that asks, on a core of its own, and its findings.
 
-    def __init__(self, command: list[str], core: int) -> None:
-        self.command = command
+    turns: a descriptor on which it is told when to ask; it asks once if there is none.
+    """
+
+    def __init__(self, command: list[str], core: int, turns: int | None = None) -> None:
+        self.command = command if turns is None else [*command, f"--turns={turns}"]
         self.core = core
+        self.inherited = () if turns is None else (turns,)
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, server: int | None = None) -> int:
@@ -122,6 +128,7 @@ class LoadGenerator:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            pass_fds=self.inherited,
             preexec_fn=self.settle,
         )
         assert self.process.stdout is not None
@@ -167,7 +174,8 @@ for share in ("p50", "p99"):
             f"{share} latency, {LATENCY_RATE:,} requests/s, 100 connections",
             "µs",
             Group.NETWORK,
-            latency_of(AT_A_RATE, share),
+            partial(measure, AT_A_RATE, partial(latency, share)),
             targets=(AsCheapAsAny(),),
+            of_turn=partial(latency, share),
         )
     )

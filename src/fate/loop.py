@@ -17,7 +17,17 @@ import sys
 import threading
 import warnings
 import weakref
-from asyncio import SelectorEventLoop, base_events, coroutines, events, format_helpers, selector_events, sslproto
+from asyncio import (
+    SelectorEventLoop,
+    StreamReader,
+    StreamReaderProtocol,
+    base_events,
+    coroutines,
+    events,
+    format_helpers,
+    selector_events,
+    sslproto,
+)
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from contextlib import suppress
@@ -62,6 +72,8 @@ STDLIB_NAMES = {
     ],
     selector_events: ["_SelectorSocketTransport"],
     base_events.Server: ["_attach", "_detach"],
+    StreamReader: ["_wait_for_data", "_maybe_resume_transport"],
+    StreamReaderProtocol: ["_drain_helper", "_stream_reader"],
     sslproto: ["SSLAgainErrors", "SSLProtocolState", "_SSLProtocolTransport"],
     sslproto.SSLProtocol: [
         "_call_eof_received", "_control_app_writing", "_control_ssl_reading", "_do_flush", "_do_handshake", "_do_read",

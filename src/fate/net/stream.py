@@ -31,6 +31,7 @@ from fate.net._calls import (
     unpack,
 )
 from fate.net.addresses import FAMILIES
+from fate.net.readers import quicken
 
 COMPILED = compiled()
 CORK = 64 * 1024  # bytes that may wait for the end of a callback
@@ -682,6 +683,7 @@ class Stream(Handle):
 
     def set_protocol(self, protocol: Any) -> None:
         """Have `protocol` called from now on."""
+        quicken(protocol)
         self._buffered = isinstance(protocol, BUFFERED) and not getattr(protocol, "_takes_bytes", False)
         self._protocol = protocol
 

@@ -16,6 +16,8 @@ from asyncio import constants, sslproto
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
+from fate.net.readers import quicken
+
 State: Any = sslproto.SSLProtocolState
 WRAPPED: Any = State.WRAPPED
 FLUSHING: Any = State.FLUSHING
@@ -217,6 +219,10 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         Protocol.__init__(self, *arguments, **options)
         self._tls = self._sslobj._sslobj  # the SSLObject is Python around it
         self._is_shut = False
+
+    def _set_app_protocol(self, app_protocol: Any) -> None:
+        quicken(app_protocol)
+        Protocol._set_app_protocol(self, app_protocol)
 
     def _get_app_transport(self) -> Any:
         if self._app_transport is None:
