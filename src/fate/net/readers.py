@@ -107,7 +107,7 @@ def quicken(protocol: Any) -> None:
     inbox = Inbox(reader)
     for name in STATE:
         del reader.__dict__[name]
-    reader._inbox = inbox
     reader.__class__ = StreamReader
+    reader.__dict__["_inbox"] = inbox
     protocol.data_received = inbox.receive
     protocol.__class__ = StreamReaderProtocol
