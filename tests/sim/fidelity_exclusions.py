@@ -14,7 +14,7 @@ from tests.sim.socket_scripts import FULL_STREAM
 if TYPE_CHECKING:
     from tests.sim.fidelity import Difference
 
-SENDING = {"send", "sendall", "sendmsg", "sendto", "fill"}
+SENDING = {"send", "sendall", "sendmsg", "sendto", "sendto_host", "fill"}
 WOULD_BLOCK = {("BlockingIOError", 11), ("TimeoutError", None)}
 READ_HANG_UP = getattr(select, "POLLRDHUP", 0)
 

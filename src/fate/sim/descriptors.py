@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from fate.sim import sockets, world
+from fate.sim import holders, sockets, world
 from fate.sim.clocks import real
 from fate.sim.errors import unsimulated
 
@@ -32,13 +32,13 @@ def close(fd: int) -> None:
     """`os.close`."""
     if _is_ours(fd):
         assert world.current is not None
-        sockets.let_go(world.current, fd)
+        holders.let_go(world.current, fd)
     real(_close, fd)
 
 
 def dup(fd: int) -> int:
     """`os.dup`."""
-    return sockets.duplicate(fd)
+    return holders.duplicate(fd)
 
 
 def read(fd: int, size: int) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fate.sim import dead, signals, sockets
+from fate.sim import dead, holders, signals
 from fate.sim.errors import HostError, StuckError
 from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS, RELAXED
 from fate.sim.kernel import Poll, Waits
@@ -207,7 +207,7 @@ class Host:
         for number, end in list(kernel.ends.items()):
             if end.host is self.machine:
                 del kernel.ends[number]
-                sockets.abandon(self.world, end, power)
+                holders.abandon(self.world, end, power)
         if kernel.history is not None:
             kernel.history.append((kernel.now, "crash", self.name))
 

@@ -45,7 +45,7 @@ class End:
         self.options = NO_OPTIONS
 
     def raise_if_gone(self) -> int:
-        """Raise if it has no descriptor any more: `sockets.Gone`, which stands in its place then, does."""
+        """Raise if it has no descriptor any more: `traffic.Gone`, which stands in its place then, does."""
         return 0
 
     def read_ended(self) -> bool:

@@ -126,9 +126,7 @@ class UniverseFate(Fate):
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
         """As asyncio's; the universe answers."""
-        from fate.sim import sockets
-
-        return sockets.getnameinfo(sockaddr, flags)
+        return names.getnameinfo(sockaddr, flags)
 
     # -- threads --------------------------------------------------------------------------------------------------
 

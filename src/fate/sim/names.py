@@ -10,6 +10,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from fate.sim import world
+
 if TYPE_CHECKING:
     from fate.sim.network import Machine
 
@@ -132,3 +134,57 @@ def resolve(machine: Machine, family: int, address: Any, call: str) -> tuple[Any
     if family == socket.AF_INET:
         return (ip, port)
     return (ip, port, *(address[2:] + (0, 0))[:2])
+
+
+# -- what a program may call as a function of the module `socket` ---------------------------------------------------
+
+
+def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> list[Any]:
+    """As `socket.getaddrinfo`, answered by the universe."""
+    here = world.current
+    assert here is not None
+    here.host.ask_names(str(host))
+    return look_up(here.host.machine, host, port, family, type, proto, flags)
+
+
+def gethostbyname(name: str) -> str:
+    """As `socket.gethostbyname`, answered by the universe."""
+    address: str = getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+    return address
+
+
+def gethostbyname_ex(name: str) -> tuple[str, list[str], list[str]]:
+    """As `socket.gethostbyname_ex`, answered by the universe."""
+    return name, [], [entry[4][0] for entry in getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)]
+
+
+def gethostbyaddr(address: str) -> tuple[str, list[str], list[str]]:
+    """As `socket.gethostbyaddr`, answered by the universe."""
+    here = world.current
+    assert here is not None
+    ip = gethostbyname(address) if not family_of(address) else address
+    if ip.startswith("127.") or ip == "::1":
+        return "localhost", [], [ip]
+    machine = here.network.by_address.get(ip)
+    if machine is None:
+        raise socket.herror(1, "Unknown host")
+    return machine.name, [], [ip]
+
+
+def gethostname() -> str:
+    """The name of the host that runs now."""
+    here = world.current
+    assert here is not None
+    return here.host.name
+
+
+def getnameinfo(address: tuple[Any, ...], flags: int) -> tuple[str, str]:
+    """As `socket.getnameinfo`, answered by the universe."""
+    host = str(address[0])
+    if not flags & socket.NI_NUMERICHOST:
+        try:
+            host = gethostbyaddr(host)[0]
+        except socket.herror:
+            if flags & socket.NI_NAMEREQD:
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+    return host, str(address[1])

@@ -24,7 +24,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, descriptors, selecting, signals, sockets, threads
+from fate.sim import _swap, clocks, descriptors, names, selecting, signals, sockets, threads
 from fate.sim.errors import unsimulated
 from fate.sim.generator import GENERATOR
 
@@ -56,12 +56,12 @@ RAISING: list[tuple[Any, Any]] = [  # builtins whose replacement may raise; some
     (clocks.SLEEP, clocks.sleep),
     (os.kill, signals.kill),
     (_signal.raise_signal, signals.raise_signal),
-    (_socket.getaddrinfo, sockets.getaddrinfo),
-    (_socket.gethostbyname, sockets.gethostbyname),
-    (_socket.gethostbyname_ex, sockets.gethostbyname_ex),
-    (_socket.gethostbyaddr, sockets.gethostbyaddr),
-    (_socket.gethostname, sockets.gethostname),
-    (_socket.getnameinfo, sockets.getnameinfo),
+    (_socket.getaddrinfo, names.getaddrinfo),
+    (_socket.gethostbyname, names.gethostbyname),
+    (_socket.gethostbyname_ex, names.gethostbyname_ex),
+    (_socket.gethostbyaddr, names.gethostbyaddr),
+    (_socket.gethostname, names.gethostname),
+    (_socket.getnameinfo, names.getnameinfo),
     *descriptors.REPLACED,
 ]
 METHODS = ("connect", "connect_ex", "sendto", "sendmsg", "listen")  # of real sockets: refused
@@ -85,7 +85,7 @@ def replacements() -> list[tuple[Any, Any]]:
         (socket.socket, sockets.SimSocket),
         (socket.socketpair, sockets.socketpair),
         (socket.fromfd, sockets.fromfd),
-        (socket.getaddrinfo, sockets.getaddrinfo),
+        (socket.getaddrinfo, names.getaddrinfo),
         (uuid.getnode, clocks.uuid1_node),
         (signal.signal, signals.set_handler),
         (signal.getsignal, signals.get_handler),
@@ -146,8 +146,8 @@ class Patches:
         """Put everything in place; the module `random` begins anew from `seed`."""
         if len(sys.modules) != self._modules:
             self._find()
-        for names, name, _, ours in self._places:
-            names[name] = ours
+        for place, name, _, ours in self._places:
+            place[name] = ours
         GENERATOR.arm(seed)
         self._uuid, uuid._last_timestamp = uuid._last_timestamp, None  # type: ignore[attr-defined]
         for name, refuse in self._methods:
@@ -167,8 +167,8 @@ class Patches:
         selectors.SelectSelector._select = _real_select  # type: ignore[attr-defined]
         for name, _ in self._methods:
             delattr(socket_class, name)
-        for names, name, original, _ in self._places:
-            names[name] = original
+        for place, name, original, _ in self._places:
+            place[name] = original
         uuid._last_timestamp = self._uuid  # type: ignore[attr-defined]
         GENERATOR.disarm()
         if len(sys.modules) != self._modules:

@@ -1,0 +1,1 @@
+# No C types here, but it is compiled.
