@@ -15,6 +15,7 @@ import signal as signals
 import socket
 import sys
 import threading
+import time
 import warnings
 import weakref
 from asyncio import (
@@ -33,7 +34,7 @@ from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fate import sources
+from fate import singletons, sources
 from fate._native import compiled, loop_threads, own, this_thread
 from fate.core.engine import Engine, Instrument, Poll
 from fate.core.fuse import Fuse, check_due, check_seconds
@@ -121,7 +122,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with, or a `Poll` of the engine's own. None, the default: epoll
-        where there is one (Linux), and `selectors.DefaultSelector` elsewhere.
+        where there is one (Linux), and `selectors.DefaultSelector` elsewhere, and in a universe.
     spin: before the loop sleeps it looks for events again and again for up to so many seconds, 1 at most; for less
         while that does not pay. 50e-6 spares most of the time of waking up for answers that come soon, and costs a
         processor that would be idle. 0, the default: it sleeps at once. Only epoll spins.
@@ -170,7 +171,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
                 poll = selector
             elif selector is not None:
                 poll = SelectorPoll(selector)
-            elif hasattr(select, "epoll"):
+            elif hasattr(select, "epoll") and singletons.here().loop is None:
                 poll = EpollPoll(spin_ns)
             else:
                 poll = SelectorPoll(selectors.DefaultSelector())
@@ -187,9 +188,9 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
     # -- what the engine asks of its loop -------------------------------------------------------------------------
 
     def _virtual_clock(self) -> Callable[[], int] | None:
-        """The clock of a subclass that has a `time()` of its own, in nanoseconds."""
+        """The clock of a subclass that has a `time()` of its own, or of a universe, in nanoseconds."""
         if type(self).time is Engine.time:
-            return None
+            return None if singletons.here().loop is None else time.monotonic_ns
         return lambda: int(self.time() * 1e9)
 
     def _check_closed(self) -> None:

@@ -458,9 +458,9 @@ def compute_for_ever():
 def wait_for_the_real_world():
     ours, theirs = os.pipe()
     try:
-        os.read(ours, 1)
+        with open(ours, "rb", 0) as pipe:
+            pipe.read(1)
     finally:
-        os.close(ours)
         os.close(theirs)
 
 

@@ -7,7 +7,7 @@
 
 cdef extern from *:
     """
-    #define FATE_SLOTS 64
+    #define FATE_SLOTS 130
     typedef struct {
         PyMethodDef *method;
         PyCFunction original;
@@ -70,10 +70,10 @@ cdef extern from *:
     #define FATE_TABLE(i) { (PyCFunction)fate_none_##i, (PyCFunction)fate_one_##i, (PyCFunction)fate_tuple_##i, \\
         (PyCFunction)(void (*)(void))fate_keys_##i, (PyCFunction)(void (*)(void))fate_fast_##i, \\
         (PyCFunction)(void (*)(void))fate_fast_keys_##i },
-    #define FATE_EIGHT(M, a) M(a##0) M(a##1) M(a##2) M(a##3) M(a##4) M(a##5) M(a##6) M(a##7)
-    #define FATE_ALL(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) FATE_EIGHT(M, 1) M(18) M(19) \\
-        FATE_EIGHT(M, 2) M(28) M(29) FATE_EIGHT(M, 3) M(38) M(39) FATE_EIGHT(M, 4) M(48) M(49) \\
-        FATE_EIGHT(M, 5) M(58) M(59) M(60) M(61) M(62) M(63)
+    #define FATE_TEN(M, a) M(a##0) M(a##1) M(a##2) M(a##3) M(a##4) M(a##5) M(a##6) M(a##7) M(a##8) M(a##9)
+    #define FATE_ALL(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) FATE_TEN(M, 1) FATE_TEN(M, 2) \\
+        FATE_TEN(M, 3) FATE_TEN(M, 4) FATE_TEN(M, 5) FATE_TEN(M, 6) FATE_TEN(M, 7) FATE_TEN(M, 8) FATE_TEN(M, 9) \\
+        FATE_TEN(M, 10) FATE_TEN(M, 11) FATE_TEN(M, 12)
     FATE_ALL(FATE_TRAMPOLINES)
     static PyCFunction fate_table[FATE_SLOTS][6] = { FATE_ALL(FATE_TABLE) };
 
@@ -183,7 +183,9 @@ def prepare(function, replacement, bint bound, bint raises) -> bool:
     bound: give it the object that the method is called on, first. raises: it may raise; here, it always may.
     """
     global _count
-    if _count >= FATE_SLOTS or fate_prepare(_count, function, replacement, bound) < 0:
+    if _count >= FATE_SLOTS:
+        raise RuntimeError(f"{FATE_SLOTS} functions are replaced already: add a FATE_TEN to FATE_ALL in _swap.pyx")
+    if fate_prepare(_count, function, replacement, bound) < 0:
         return False
     _count += 1
     return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import ssl
 import time
 from typing import Any
 
@@ -99,15 +100,20 @@ def utcnow(cls: type[datetime.datetime]) -> datetime.datetime:
     return now(cls)
 
 
-def real(function: Any, *args: Any) -> Any:
+def real(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Call the real builtin from inside."""
     from fate.sim import _swap
 
     _swap.set_inside(False)
     try:
-        return function(*args)
+        return function(*args, **kwargs)
     finally:
         _swap.set_inside(True)
+
+
+def times() -> os.times_result:
+    """`os.times`: no processor's time passes."""
+    return os.times_result((0.0, 0.0, 0.0, 0.0, monotonic()))
 
 
 def urandom(size: int) -> bytes:
@@ -159,7 +165,9 @@ BUILTINS: list[tuple[Any, Any, bool]] = [
     (time.clock_gettime_ns, clock_gettime_ns, False),
     (datetime.datetime.now, now, True),
     (datetime.datetime.utcnow, utcnow, True),
+    (os.times, times, False),
     (os.urandom, urandom, False),
+    (ssl.RAND_bytes, urandom, False),
     (_random.Random.seed, seed_random, True),
 ]
 if hasattr(time, "thread_time"):

@@ -62,6 +62,8 @@ class Host:
         """Switch it on: a fresh loop, and the host's own program on it."""
         self.booted = self.up = self.machine.up = True
         self.paused = False
+        self.world.pids += 1
+        self.pid = self.world.pids
         self.poll = Poll(self.world.kernel, self.name, self.main is not None, self.boot_ns)
         faults = self.universe.faults
         relaxed = faults is not None and RELAXED in faults.kinds

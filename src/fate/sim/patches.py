@@ -20,6 +20,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -43,19 +44,23 @@ REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to te
     (getattr(module, name), name, f"{shown}.{name}()", why)
     for module, shown, names, why in [
         (os, "os", ["fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"], CHILDREN),
-        (_posixsubprocess, "subprocess", ["fork_exec"], CHILDREN),
+        (_posixsubprocess, "_posixsubprocess", ["fork_exec"], CHILDREN),
         (_signal, "signal", signals.REFUSED, signals.INSTEAD),
-        (os, "os", ["killpg"], signals.INSTEAD),
         (select, "select", ["epoll"], "use asyncio, or the module selectors"),
+        (time, "time", ["clock_settime", "clock_settime_ns"], "the fault `clock` sets clocks forward and back"),
+        (_socket, "socket", ["sethostname"], "a host has the name that universe.host() gave it"),
+        (_socket, "socket", ["if_nameindex", "if_nametoindex", "if_indextoname"], "a host has addresses and no cards"),
     ]
     for name in names
     if hasattr(module, name)
 ]
-REAL_SOCKET = "this socket was not made by socket.socket() inside the universe (a blocking TLS socket, for one)"
+REAL_SOCKET = "make sockets inside the universe, by socket.socket()"
 RAISING: list[tuple[Any, Any]] = [  # builtins whose replacement may raise; some are default arguments, as in Twisted
     (clocks.SLEEP, clocks.sleep),
     (os.kill, signals.kill),
+    (os.killpg, signals.killpg),
     (_signal.raise_signal, signals.raise_signal),
+    (_signal.set_wakeup_fd, signals.set_wakeup_fd),
     (_socket.getaddrinfo, names.getaddrinfo),
     (_socket.gethostbyname, names.gethostbyname),
     (_socket.gethostbyname_ex, names.gethostbyname_ex),
@@ -64,7 +69,10 @@ RAISING: list[tuple[Any, Any]] = [  # builtins whose replacement may raise; some
     (_socket.getnameinfo, names.getnameinfo),
     *descriptors.REPLACED,
 ]
-METHODS = ("connect", "connect_ex", "sendto", "sendmsg", "listen")  # of real sockets: refused
+METHODS = (  # of real sockets: refused
+    "_accept", "bind", "connect", "connect_ex", "listen", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg",
+    "recvmsg_into", "send", "sendall", "sendmsg", "sendto", "shutdown",
+)  # fmt: skip
 
 
 _real_create = ssl.SSLSocket.__dict__["_create"]
@@ -73,7 +81,7 @@ _refuse_blocking_tls = _refuse("a blocking TLS socket (SSLContext.wrap_socket)",
 
 
 def _refuse_semaphores(*args: Any, **kwargs: Any) -> NoReturn:
-    raise unsimulated("multiprocessing's locks and semaphores", CHILDREN)
+    raise unsimulated("a lock or semaphore of multiprocessing", CHILDREN)
 
 
 _refuse_semaphores.SEM_VALUE_MAX = _multiprocessing.SemLock.SEM_VALUE_MAX  # type: ignore[attr-defined]
@@ -100,7 +108,7 @@ class Patches:
 
     def __init__(self) -> None:
         pairs = replacements()
-        for builtin, replacement, bound in clocks.BUILTINS:
+        for builtin, replacement, bound in [*clocks.BUILTINS, *signals.BUILTINS]:
             _swap.prepare(builtin, replacement, bound, False)
         for builtin, replacement in [
             *RAISING,
@@ -110,7 +118,7 @@ class Patches:
                 pairs.append((builtin, replacement))
         self._methods = []
         for name in METHODS:
-            refuse = _refuse(f"socket.{name}() of a real socket", REAL_SOCKET)
+            refuse = _refuse(f"socket.{name.lstrip('_')}() of a socket of the real world", REAL_SOCKET)
             if not _swap.prepare(getattr(_socket.socket, name), refuse, False, True):
                 self._methods.append((name, refuse))
         GENERATOR.prepare()
@@ -122,6 +130,7 @@ class Patches:
         self._known: frozenset[str] = frozenset()
         self._places: list[tuple[dict[str, Any], str, Any, Any]] = []
         self._uuid: Any = None
+        self._zone: str | None = ""  # TZ as it was; "": it has not been changed
 
     def _find(self) -> None:
         """Find every module's names for what is replaced."""
@@ -155,6 +164,8 @@ class Patches:
         threading.Thread.join = threads.join  # type: ignore[method-assign]
         ssl.SSLSocket._create = _refuse_blocking_tls  # type: ignore[attr-defined]
         selectors.SelectSelector._select = staticmethod(selecting.select)  # type: ignore[attr-defined]
+        if time.timezone or time.daylight:
+            self._move_to_utc()
         _swap.swap(True)
         _swap.set_inside(True)
 
@@ -171,8 +182,24 @@ class Patches:
             place[name] = original
         uuid._last_timestamp = self._uuid  # type: ignore[attr-defined]
         GENERATOR.disarm()
+        if self._zone != "":
+            self._move_back()
         if len(sys.modules) != self._modules:
             self._clean()
+
+    def _move_to_utc(self) -> None:
+        """Have local time be UTC for what C code makes of it, such as `datetime.fromtimestamp` and `time.mktime`."""
+        self._zone = os.environ.get("TZ")
+        os.environ["TZ"] = "UTC0"
+        time.tzset()
+
+    def _move_back(self) -> None:
+        if self._zone is None:
+            del os.environ["TZ"]
+        else:
+            os.environ["TZ"] = self._zone
+        self._zone = ""
+        time.tzset()
 
     def _clean(self) -> None:
         back = {id(ours): (ours, original) for original, ours in self._replacements.values()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fate.sim import world
 from fate.sim.errors import HostError, unsimulated
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 INSTEAD = "send signals with fate.sim.current().hosts[name].signal(number)"
 IGNORED = frozenset({signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH})  # by default
-REFUSED = ["alarm", "pause", "pidfd_send_signal", "pthread_kill", "set_wakeup_fd", "setitimer", "sigtimedwait"]
-REFUSED += ["sigwait", "sigwaitinfo"]
-_real_getpid = os.getpid
+REFUSED = ["alarm", "pause", "pidfd_send_signal", "pthread_kill", "pthread_sigmask", "setitimer", "siginterrupt"]
+REFUSED += ["sigtimedwait", "sigwait", "sigwaitinfo"]
 
 
 def _host() -> Host:
@@ -32,9 +31,7 @@ def _host() -> Host:
 
 def set_handler(signalnum: int, handler: Any) -> Any:
     """`signal.signal` on the present host."""
-    here = world.current
-    if here is not None and here.threads is not None and here.threads.current is not None:
-        raise ValueError("signal only works in main thread of the main interpreter")
+    _check_thread("signal")
     number = _check(signalnum)
     if number in (signal.SIGKILL, signal.SIGSTOP):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -52,6 +49,18 @@ def get_handler(signalnum: int) -> Any:
     return _host().loop.handlers.get(number, usual)
 
 
+def set_wakeup_fd(fd: int, *, warn_on_full_buffer: bool = True) -> NoReturn:
+    """`signal.set_wakeup_fd`: no signal comes that could be written there."""
+    _check_thread("set_wakeup_fd")
+    raise unsimulated("signal.set_wakeup_fd()", "use loop.add_signal_handler() or signal.signal()")
+
+
+def _check_thread(call: str) -> None:
+    here = world.current
+    if here is not None and here.threads is not None and here.threads.current is not None:
+        raise ValueError(f"{call} only works in main thread of the main interpreter")
+
+
 def raise_signal(signalnum: int) -> None:
     """`signal.raise_signal` on the present host."""
     send(_host(), _check(signalnum))
@@ -59,7 +68,9 @@ def raise_signal(signalnum: int) -> None:
 
 def kill(pid: int, signalnum: int) -> None:
     """`os.kill`: of the program itself; there are no others."""
-    if pid != _real_getpid():
+    if pid != _host().pid:
+        if pid > world.FIRST_PID:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         raise unsimulated(f"os.kill({pid}, {signalnum})", INSTEAD)
     if signalnum:
         send(_host(), _check(signalnum))
@@ -87,8 +98,26 @@ def send(host: Host, number: int) -> None:
         loop.call_soon_threadsafe(plain, number, None)
 
 
+def killpg(group: int, signalnum: int) -> None:
+    """`os.killpg`: of the program's own group, in which it is alone."""
+    kill(group, signalnum)
+
+
+def getpid() -> int:
+    """`os.getpid`: the present host's."""
+    return _host().pid
+
+
+def getppid() -> int:
+    """`os.getppid`: that of init."""
+    return 1
+
+
 def _check(signalnum: int) -> int:
     number = int(signalnum)
     if not 1 <= number < signal.NSIG:
         raise ValueError("signal number out of range")
     return number
+
+
+BUILTINS: list[tuple[Any, Any, bool]] = [(os.getpid, getpid, False), (os.getppid, getppid, False)]

@@ -18,7 +18,7 @@ import warnings
 from itertools import count
 from typing import Any
 
-from fate.sim import world
+from fate.sim import clocks, world
 from fate.sim.datagram import Datagram
 from fate.sim.errors import unsimulated
 from fate.sim.holders import Shared, duplicate, let_go
@@ -42,6 +42,7 @@ FAMILIES = (real.AF_INET, real.AF_INET6, real.AF_UNIX)
 PROTOCOLS = (-1, 0, real.IPPROTO_TCP, real.IPPROTO_UDP)
 TYPES = (real.SOCK_STREAM, real.SOCK_DGRAM)
 TIMED_OUT = -1
+_bind = RealSocket.bind
 MULTICAST = {
     (level, getattr(real, name))
     for level, name in [
@@ -151,7 +152,7 @@ class SimSocket(Traffic):
             if isinstance(target, str) and target:
                 if end.local is not None:
                     raise failure(errno.EADDRINUSE if os.path.exists(target) else errno.EINVAL)
-                RealSocket.bind(self, target)
+                clocks.real(_bind, self, target)
                 self._world.paths.append(target)
             elif end.local is not None:
                 raise failure(errno.EINVAL)
@@ -258,7 +259,7 @@ class SimSocket(Traffic):
             if option == real.SO_ACCEPTCONN:
                 return int(self._stream and end.state == LISTENING)
             if option == getattr(real, "SO_PEERCRED", None) and end.is_unix:
-                return struct.pack("3i", os.getpid(), os.getuid(), os.getgid())[: size or 0]
+                return struct.pack("3i", self._world.host.pid, os.getuid(), os.getgid())[: size or 0]
         if (level, option) == ONLY_V6 and ONLY_V6 in end.options and size is None:
             return int(only_v6(end))
         return (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fate.sim.errors import StuckError
+from fate.sim.errors import StuckError, caller
 from fate.sim.kernel import End, Kernel
 from fate.sim.states import NEVER
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fate.sim.threads import Threads
 
 EPOCH_NS = 1_767_225_600_000_000_000  # wall clocks begin at 2026-01-01 00:00:00 UTC
+FIRST_PID = 5_000_000  # above it are numbers that no process of Linux can have: nobody else's is ever meant
 BOOT_NS = 1_000_000_000_000  # monotonic clocks begin here: no program may rely on zero
 
 
@@ -39,6 +40,7 @@ class World:
         self.network = network
         self.threads = None
         self.shared: dict[End, Any] = {}  # how many descriptors each end has
+        self.pids = FIRST_PID
         self.paths: list[str] = []  # of Unix sockets: to be removed at the end
 
     def part(self) -> None:
@@ -81,7 +83,7 @@ class World:
             if kernel.waits is not None:
                 when = min(when, kernel.waits.next_wake())
             if when == NEVER:
-                raise StuckError("a blocking call waits for what can never happen")
+                raise StuckError(f"a blocking call waits for what can never happen (called at {caller()})")
             kernel.go_to(when)
 
     def all_threads(self) -> Threads:
