@@ -153,18 +153,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
     def __init__(self, selector: selectors.BaseSelector | Poll | None = None, *, spin: float = 0.0) -> None:
         self._closed = True
         spin_ns = _nanoseconds_to_spin(spin)
-        self._endings: deque[Callable[[], object]] = deque()
-        self._telling = False
-        self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
-        self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
-        self._sources: dict[tuple[str, int], sources.Shared] = {}
-        self._files: MutableMapping[int, Any] | None = None  # watched, and perhaps closed meanwhile
-        self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
-        self._receivers: dict[Hashable, Receiver] = {}
-        self._children: dict[int, int] = {}
-        self._can_watch = self._names = self._threads = None
-        self._shut_down = False  # shutdown() came before run()
-        self._ended = False  # the article's run() has ended
+        self._prepare()
         poll: Any = None
         try:
             if isinstance(selector, Poll):
@@ -184,6 +173,21 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
             if poll is not None:
                 poll.close()
             raise source_error(error, "make an event loop") from error
+
+    def _prepare(self) -> None:
+        """Set what a Fate has besides the engine's and asyncio's."""
+        self._endings: deque[Callable[[], object]] = deque()
+        self._telling = False
+        self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
+        self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
+        self._sources: dict[tuple[str, int], sources.Shared] = {}
+        self._files: MutableMapping[int, Any] | None = None  # watched, and perhaps closed meanwhile
+        self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
+        self._receivers: dict[Hashable, Receiver] = {}
+        self._children: dict[int, int] = {}
+        self._can_watch = self._names = self._threads = None
+        self._shut_down = False  # shutdown() came before run()
+        self._ended = False  # the article's run() has ended
 
     # -- what the engine asks of its loop -------------------------------------------------------------------------
 

@@ -16,13 +16,14 @@ import sys
 import threading
 import time
 import uuid
+import weakref
 from functools import partial
 from time import monotonic, sleep
 
 import pytest
 
 from fate import sim
-from fate.sim import guard
+from fate.sim import fresh, guard
 from fate.sim.errors import (
     BlockedThreadError,
     HangError,
@@ -119,6 +120,31 @@ def test_the_state_of_random_is_put_back_where_its_memory_is_not_known(monkeypat
     monkeypatch.setattr(GENERATOR, "row_is_known", None)
     assert sim.run(draw) == first
     assert random.getstate() == state
+
+
+def test_a_loop_has_all_that_asyncio_gives_to_its_loops_and_shares_none_of_it():
+    loop = asyncio.SelectorEventLoop()
+    names = set(vars(loop)) - {"_ssock", "_csock"}
+    loop.close()
+
+    async def main():
+        own = asyncio.get_running_loop()
+        return {name: getattr(own, name) for name in names}
+
+    first, second = sim.run(main), sim.run(main)
+    containers = {name for name in names if isinstance(first[name], (dict, set, list, weakref.WeakSet))}
+    assert containers >= {"_asyncgens"}
+    for name in containers - fresh.UNUSED:
+        assert first[name] is not second[name]
+
+
+def test_random_is_not_seeded_for_a_program_that_never_draws(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(random, "seed", seeded.append)
+    sim.run(nothing)
+    assert not seeded
+    sim.run(draw)
+    assert len(seeded) == 1
 
 
 @pytest.mark.parametrize("first", ["random()", "getstate()", "gauss(0, 1)", "Random().random()", "seed(3)"])

@@ -21,17 +21,17 @@ cdef int64_t _tick_of(double when) noexcept
 cdef class Level:
     cdef int shift
     cdef uint64_t occupied
+    cdef readonly list slots
 
 
 cdef class Timers:
     cdef readonly Py_ssize_t count
     cdef int64_t _tick
-    cdef list _slots
     cdef list _levels
     cdef list _near
     cdef bint _sorted
 
-    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slot=int, slots=list, near=list, lane=Level, last=TimerHandle)
+    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level, last=TimerHandle)
     cpdef int add(self, TimerHandle handle) except -1
 
     @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, size=Py_ssize_t)
@@ -40,7 +40,7 @@ cdef class Timers:
     @cython.locals(target=int64_t, near=list, handle=TimerHandle)
     cpdef int collect(self, double now, list ready) except -1
 
-    @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slot=int, slots=list, handle=TimerHandle)
+    @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slots=list, lists=list, handle=TimerHandle)
     cdef int _advance(self, int64_t target) except -1
 
     @cython.locals(near=list, handle=TimerHandle, index=Py_ssize_t)

@@ -41,13 +41,17 @@ def _tick_of(when: float) -> int:
 
 
 class Level:
-    """Which of the 64 slots of one level hold timers, as a bit set."""
+    """The 64 slots of one level, and which of them hold timers, as a bit set."""
 
-    __slots__ = ("occupied", "shift")
+    __slots__ = ("occupied", "shift", "slots")
+
+    if TYPE_CHECKING:
+        slots: Any  # a list of lists; None
 
     def __init__(self, number: int) -> None:
         self.shift = 6 * number
         self.occupied = 0
+        self.slots = None  # made when the first timer comes, as each list in it is: most never are
 
 
 class Timers:
@@ -59,7 +63,6 @@ class Timers:
     def __init__(self, now: float) -> None:
         self.count = 0
         self._tick = _tick_of(now)
-        self._slots: list[Any] = [None] * (SLOTS * LEVELS)  # lists, made when they are needed: most never are
         self._levels = [Level(number) for number in range(LEVELS)]
         self._near: list[TimerHandle] = []  # latest first, so that the next to fire is cheap to take off
         self._sorted = True
@@ -91,11 +94,13 @@ class Timers:
         lane = self._levels[level]
         index = (tick >> lane.shift) & 63
         lane.occupied |= ONE << index
-        slot = level * 64 + index
-        slots = self._slots[slot]
+        lists = lane.slots
+        if lists is None:
+            lists = lane.slots = [None] * SLOTS
+        slots = lists[index]
         if slots is None:
-            slots = self._slots[slot] = []
-        handle._slot = slot
+            slots = lists[index] = []
+        handle._slot = level * 64 + index
         handle._index = len(slots)
         slots.append(handle)
         return 0
@@ -104,7 +109,11 @@ class Timers:
         """Let go of a handle that is here; its place is free at once."""
         number = handle._slot
         index = handle._index
-        slots = self._near if number == NEAR else self._slots[number]
+        if number == NEAR:
+            slots = self._near
+        else:
+            lane = self._levels[number >> 6]
+            slots = lane.slots[number & 63]
         last = pop_last(slots) if COMPILED else slots.pop()
         if last is not handle:
             slots[index] = last
@@ -112,7 +121,6 @@ class Timers:
             if number == NEAR:
                 self._sorted = False
         elif not slots and number != NEAR:
-            lane = self._levels[number >> 6]
             lane.occupied &= ~(ONE << (number & 63))
         handle._slot = READY
         self.count -= 1
@@ -157,11 +165,11 @@ class Timers:
             if not mask:
                 continue
             lane.occupied &= ~mask
+            lists = lane.slots
             for digit in range(64):
                 if mask >> digit & 1:
-                    slot = number * 64 + digit
-                    slots = self._slots[slot]
-                    self._slots[slot] = None
+                    slots = lists[digit]
+                    lists[digit] = None
                     self.count -= len(slots)
                     for handle in slots:
                         self.add(handle)
@@ -195,7 +203,7 @@ class Timers:
                 index = 0
                 while not lane.occupied >> index & 1:
                     index += 1
-                slots = self._slots[number * 64 + index]
+                slots = lane.slots[index]
                 if len(slots) > CROWD:
                     shift = lane.shift
                     start = ((self._tick >> (shift + 6)) << 6 | index) << shift
@@ -210,13 +218,16 @@ class Timers:
 
     def pending(self) -> list[TimerHandle]:
         """All timers, in no order."""
-        return [handle for slots in [self._near, *self._slots] if slots for handle in slots]
+        return [handle for slots in self._all() for handle in slots]
+
+    def _all(self) -> list[list[TimerHandle]]:
+        """The lists that hold timers."""
+        lists = [slots for lane in self._levels if lane.slots is not None for slots in lane.slots if slots]
+        return [self._near, *lists]
 
     def clear(self) -> None:
         """Let go of all timers."""
-        for slots in [self._near, *self._slots] if self.count else ():
-            if not slots:
-                continue
+        for slots in self._all() if self.count else ():
             for handle in slots:
                 handle._slot = READY
             slots.clear()

@@ -161,6 +161,12 @@ def swap(on: bool) -> None:
         slot.value = address if on else before
 
 
+def exchange(places: list[tuple[dict[str, Any], str, Any, Any]], on: bool) -> None:
+    """Put what is replaced into its places, or the originals: (a dict, a key, the original, the replacement) each."""
+    for names, name, original, ours in places:
+        names[name] = ours if on else original
+
+
 def prepared() -> int:
     """How many functions are."""
     return len(_slots)

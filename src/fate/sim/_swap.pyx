@@ -202,6 +202,13 @@ def swap(bint on):
     fate_swap_hashes(on)
 
 
+def exchange(list places, bint on):
+    """Put what is replaced into its places, or the originals: (a dict, a key, the original, the replacement) each."""
+    cdef tuple place
+    for place in places:
+        (<dict>place[0])[place[1]] = place[3] if on else place[2]
+
+
 def prepared() -> int:
     """How many functions are."""
     return _count

@@ -198,7 +198,7 @@ class Host:
             task._log_destroy_pending = False
             if not dead.lay_to_rest(task.get_coro()):
                 self.universe.dead.append(task)
-        for transport in list(self.loop._transports.values()):
+        for transport in self.transports():
             self.universe.dead.append(transport._sock)
             transport._sock, transport._closing = None, True  # it would warn that nobody has closed it
         self.universe.dead.append(self.loop)
@@ -250,10 +250,14 @@ class Host:
             return []  # not one in the process, as after most programs: `all_tasks` takes a while to say so
         return sorted(tasks.all_tasks(self.loop), key=hash)  # they hash by number
 
+    def transports(self) -> list[Any]:
+        """The transports that are there."""
+        loop = self.loop
+        return list(loop._transports.values()) if "_transports" in loop.made else []
+
     def connections(self) -> list[Any]:
         """The transports that nobody has closed."""
-        transports = self.loop._transports
-        return [transport for transport in transports.values() if not transport.is_closing()] if transports else []
+        return [transport for transport in self.transports() if not transport.is_closing()]
 
     def handlers(self) -> list[str]:
         """What still waits for a descriptor, in words, but for transports and for what listens."""
@@ -293,7 +297,7 @@ class Host:
         self.world.host = self
         loop.place.enter()
         try:
-            for _ in range(0 if self.quiet and not loop._transports else SETTLE):
+            for _ in range(0 if self.quiet and not self.transports() else SETTLE):
                 left = self.pending()
                 for task in left:
                     task.cancel()
@@ -301,11 +305,11 @@ class Host:
                     transport.abort()
                 if left:
                     loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-                elif loop._transports:
+                elif self.transports():
                     loop.run_until_complete(asyncio.sleep(0))
                 else:
                     break
-            if loop._asyncgens:
+            if "_asyncgens" in loop.made:
                 loop.run_until_complete(loop.shutdown_asyncgens())
         except StuckError:
             pass  # one that will not be cancelled

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio import tasks
+from asyncio import coroutines, tasks
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fate.core.engine import Instrument
 from fate.loop import Fate
-from fate.sim import names
+from fate.makers import Makers
+from fate.sim import fresh, names
 from fate.sim.errors import HostError, UniverseError, UnsimulatedError, unsimulated
 from fate.sim.kernel import Poll
 from fate.sim.story import note_maker
@@ -32,8 +33,10 @@ class UniverseFate(Fate):
     """One host's event loop. Made by `Host`."""
 
     if TYPE_CHECKING:
+        made: frozenset[str]  # see `fresh.Fresh`
         _transports: Any
         _asyncgens: Any
+        _selector: Any
         _exception_handler: Any
         _task_factory: Any
 
@@ -45,7 +48,12 @@ class UniverseFate(Fate):
         self.signals: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
         self.reports: list[dict[str, Any]] = []
         self.place = Place(self, self.turn_while)
-        super().__init__(poll)
+        self._prepare()
+        Makers.__init__(self, poll, poll.read_clock)
+        self._selector = poll
+        self._current_handle = None
+        if coroutines._is_debug_mode():  # type: ignore[attr-defined]
+            self.set_debug(True)
 
     def turn_while(self, going: Callable[[], bool]) -> None:
         """Turn, from inside a callback or a task of this loop, while `going()` is true.
@@ -66,9 +74,6 @@ class UniverseFate(Fate):
         finally:
             if task is not None:
                 tasks._enter_task(self, task)
-
-    def _virtual_clock(self) -> Callable[[], int]:
-        return self.host.poll.read_clock
 
     # -- no self-pipe, no real signals ----------------------------------------------------------------------------
 
@@ -187,6 +192,9 @@ class UniverseFate(Fate):
         self.reports.append(context)
         if isinstance(context.get("exception"), UnsimulatedError) or self._exception_handler is not None:
             super().call_exception_handler(context)
+
+
+fresh.give(UniverseFate)
 
 
 class RelaxedFate(UniverseFate):

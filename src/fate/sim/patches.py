@@ -155,8 +155,7 @@ class Patches:
         """Put everything in place; the module `random` begins anew from `seed`."""
         if len(sys.modules) != self._modules:
             self._find()
-        for place, name, _, ours in self._places:
-            place[name] = ours
+        _swap.exchange(self._places, True)
         GENERATOR.arm(seed)
         self._uuid, uuid._last_timestamp = uuid._last_timestamp, None  # type: ignore[attr-defined]
         for name, refuse in self._methods:
@@ -178,8 +177,7 @@ class Patches:
         selectors.SelectSelector._select = _real_select  # type: ignore[attr-defined]
         for name, _ in self._methods:
             delattr(socket_class, name)
-        for place, name, original, _ in self._places:
-            place[name] = original
+        _swap.exchange(self._places, False)
         uuid._last_timestamp = self._uuid  # type: ignore[attr-defined]
         GENERATOR.disarm()
         if self._zone != "":
