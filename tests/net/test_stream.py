@@ -11,13 +11,14 @@ import selectors
 import socket
 import ssl
 import struct
+import sys
 import tempfile
 import warnings
 import weakref
 from asyncio import constants
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
@@ -948,3 +949,34 @@ def test_a_client_that_is_gone_before_it_is_accepted_hinders_nobody(
     turns(loop, 5)
     server.close()
     run_until(loop, lambda: not loop._transports)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Server.close_clients came with 3.13")
+@pytest.mark.parametrize("way", ["close_clients", "abort_clients"])
+def test_a_server_knows_its_connections_and_no_other_servers(way: str) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made: list[asyncio.Transport] = []
+
+        class Note(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                made.append(cast(asyncio.Transport, transport))
+
+        servers: list[Any] = [await loop.create_server(Note, "127.0.0.1", 0) for _ in range(2)]
+        clients = []
+        for server in (servers[0], servers[0], servers[1]):
+            clients.append(await asyncio.open_connection(*server.sockets[0].getsockname()))
+            while len(made) < len(clients):
+                await asyncio.sleep(0)
+        assert [len(server._clients) for server in servers] == [2, 1]
+        getattr(servers[0], way)()
+        servers[0].close()
+        await servers[0].wait_closed()
+        assert [transport.is_closing() for transport in made] == [True, True, False]
+        assert await clients[0][0].read() == await clients[1][0].read() == b""
+        servers[1].close_clients()
+        for _, writer in clients:
+            writer.close()
+
+    with asyncio.Runner(loop_factory=Fate) as runner:
+        runner.run(main())

@@ -67,6 +67,46 @@ class Transports(MutableMapping[int, Any]):
         return len(self._streams.descriptors()) + len(self._others)
 
 
+class Clients:
+    """asyncio's `Server._clients` (since CPython 3.13): a server's transports, none of which it keeps alive.
+
+    A weak reference and its place in a set take 190 bytes a connection. The loop knows its streams already, and each
+    of them its server.
+    """
+
+    def __init__(self, server: Any, streams: Table) -> None:
+        self._server = weakref.ref(server)
+        self._streams = streams
+        self._count = 0  # of streams, each of which is added and discarded once
+        self._others: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def add(self, transport: Any) -> None:
+        """`transport` is the server's."""
+        if type(transport) is Stream:
+            self._count += 1
+        else:
+            self._others.add(transport)
+
+    def discard(self, transport: Any) -> None:
+        """`transport` has ended."""
+        if type(transport) is Stream:
+            self._count -= 1
+        else:
+            self._others.discard(transport)
+
+    def __len__(self) -> int:
+        return self._count + len(self._others)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.copy())
+
+    def copy(self) -> list[Any]:
+        """All of them."""
+        server = self._server()
+        streams = map(self._streams.get, self._streams.descriptors())
+        return [*(stream for stream in streams if stream._server is server), *self._others]
+
+
 class Connections:
     """What asyncio's selector loop makes transports with, for streams."""
 
@@ -78,7 +118,6 @@ class Connections:
         _transports: Any
         _ensure_fd_no_transport: Callable[[Any], None]
         _accept_connection2: Callable[..., Any]
-        _start_serving: Callable[..., None]
         _remove_reader: Callable[[Any], bool]
         call_exception_handler: Callable[[dict[str, Any]], None]
         call_later: Callable[..., Any]
@@ -173,6 +212,14 @@ class Connections:
         return secure._app_transport
 
     # -- accepting -----------------------------------------------------------------------------------------------
+
+    def _start_serving(
+        self, protocol_factory: Any, sock: Any, sslcontext: Any = None, server: Any = None, *how: Any
+    ) -> None:
+        if self._native and type(getattr(server, "_clients", None)) is weakref.WeakSet and not server._clients:
+            server._clients = Clients(server, self._streams)
+        start: Any = super()._start_serving  # type: ignore[misc]
+        start(protocol_factory, sock, sslcontext, server, *how)
 
     def _accept_connection(
         self,
