@@ -974,9 +974,12 @@ def test_a_server_knows_its_connections_and_no_other_servers(way: str) -> None:
         await servers[0].wait_closed()
         assert [transport.is_closing() for transport in made] == [True, True, False]
         assert await clients[0][0].read() == await clients[1][0].read() == b""
+        servers[1].close()
         servers[1].close_clients()
+        await servers[1].wait_closed()
         for _, writer in clients:
             writer.close()
+            await writer.wait_closed()
 
     with asyncio.Runner(loop_factory=Fate) as runner:
         runner.run(main())
