@@ -5,8 +5,8 @@ cpdef int enter(object context) except -1
 cpdef int leave(object context) except -1
 cpdef object receive(int fd, Py_ssize_t room)
 cpdef Py_ssize_t receive_into(int fd, object buffer) except -2
-cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except -2
-cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except -2
+cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1
+cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except? -1
 cpdef object accept(object listener, int fd)
 cpdef object peer_of(object sock, int fd)
 cpdef object name_of(object sock, int fd)

@@ -1,11 +1,13 @@
 """The system calls of the stream transports, as the uncompiled build makes them.
 
 The same names with the same meaning as `_calls.pyx`, which replaces this module when Fate is compiled: they work on
-bare descriptors, never wait, and say by their result when they would have had to.
+bare descriptors, never wait, and say by their result when they would have had to. Nor do those that read and write
+raise an OSError: they return it, or its number.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import weakref
@@ -40,12 +42,14 @@ def leave(context: Context) -> int:
     raise NotImplementedError
 
 
-def receive(fd: int, room: int) -> bytes | None:
-    """Read up to `room` bytes: b"" at the end of the stream, None if nothing has come."""
+def receive(fd: int, room: int) -> bytes | OSError | None:
+    """Read up to `room` bytes: b"" at the end of the stream, None if nothing has come; the error, if there is one."""
     try:
         return os.read(fd, room)
     except (BlockingIOError, InterruptedError):
         return None
+    except OSError as error:
+        return error
 
 
 def receive_into(fd: int, buffer: Any) -> int:
@@ -57,11 +61,13 @@ def receive_into(fd: int, buffer: Any) -> int:
 
 
 def send(fd: int, data: Any, offset: int) -> int:
-    """Send what is in `data` from `offset` on: how many bytes were taken, -1 if there is no room for any."""
+    """Send what is in `data` from `offset` on: how many bytes were taken; below 0: what failed, as -errno."""
     try:
         return os.write(fd, memoryview(data).cast("B")[offset:] if offset else data)
     except (BlockingIOError, InterruptedError):
-        return -1
+        return 0
+    except OSError as error:
+        return -(error.errno or errno.EIO)
 
 
 def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:
@@ -69,7 +75,9 @@ def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:
     try:
         return os.writev(fd, [memoryview(first)[offset:], *rest[: PIECES - 1]])
     except (BlockingIOError, InterruptedError):
-        return -1
+        return 0
+    except OSError as error:
+        return -(error.errno or errno.EIO)
 
 
 def accept(listener: Any, fd: int) -> tuple[int, Any] | None:

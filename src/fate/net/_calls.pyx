@@ -2,7 +2,8 @@
 # that enter and leave a context. Nothing here waits, and the GIL is kept: none of these blocks.
 #
 # The same names with the same meaning stand in `_calls.py` for the uncompiled build. A call that would have to wait
-# says so by its result, since an exception costs more than the call; every other error is an OSError.
+# says so by its result, since an exception costs more than the call. So do those that read and write streams when they
+# fail, since where nothing is raised nothing need be caught; every other error is an OSError that is raised.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -11,6 +12,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.ref cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memset
+
+import os
 
 from fate.net import addresses
 
@@ -76,6 +79,11 @@ cdef inline bint not_ready() noexcept:
     return errno == EAGAIN or errno == EINTR
 
 
+cdef object failed():
+    """The error of a call that failed; None if it would only have had to wait."""
+    return None if not_ready() else OSError(errno, os.strerror(errno))
+
+
 cpdef int enter(object context) except -1:
     """Enter `context`, for `leave` to leave it again."""
     return PyContext_Enter(context)
@@ -87,7 +95,7 @@ cpdef int leave(object context) except -1:
 
 
 cpdef object receive(int fd, Py_ssize_t room):
-    """Read up to `room` bytes: b"" at the end of the stream, None if nothing has come.
+    """Read up to `room` bytes: b"" at the end of the stream, None if nothing has come; the error, if there is one.
 
     Up to 64 KiB go through a buffer that all share, so that the bytes are made at the size that came. More goes into
     bytes of `room` that are shortened.
@@ -96,18 +104,13 @@ cpdef object receive(int fd, Py_ssize_t room):
     cdef Py_ssize_t count
     if room <= FATE_SHARED:
         count = fate_recv(fd, fate_shared, room)
-        if count >= 0:
-            return PyBytes_FromStringAndSize(fate_shared, count)
-        if not_ready():
-            return None
-        PyErr_SetFromErrno(OSError)
+        return PyBytes_FromStringAndSize(fate_shared, count) if count >= 0 else failed()
     made = new_bytes(NULL, room)
     count = fate_recv(fd, content(made), room)
     if count < 0:
+        error = failed()
         drop(made)
-        if not_ready():
-            return None
-        PyErr_SetFromErrno(OSError)
+        return error
     if count != room:
         _PyBytes_Resize(&made, count)
     result = <object>made
@@ -129,8 +132,8 @@ cpdef Py_ssize_t receive_into(int fd, object buffer) except -2:
     return count
 
 
-cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except -2:
-    """Send what is in `data` from `offset` on: how many bytes were taken, -1 if there is no room for any."""
+cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1:
+    """Send what is in `data` from `offset` on: how many bytes were taken; below 0: what failed, as -errno."""
     cdef Py_buffer view
     cdef Py_ssize_t count
     if type(data) is bytes:
@@ -141,13 +144,11 @@ cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except -2:
         count = sys_send(fd, <char *>view.buf + offset, view.len - offset, MSG_DONTWAIT | MSG_NOSIGNAL)
         PyBuffer_Release(&view)
     if count < 0:
-        if not not_ready():
-            PyErr_SetFromErrno(OSError)
-        return -1
+        return 0 if not_ready() else -errno
     return count
 
 
-cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except -2:
+cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except? -1:
     """As `send`, of `first` from `offset` on and then of the bytes in `rest`, in one call."""
     cdef iovec vector[FATE_PIECES]
     cdef msghdr message
@@ -163,9 +164,7 @@ cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) 
     message.msg_iovlen = pieces + 1
     count = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
     if count < 0:
-        if not not_ready():
-            PyErr_SetFromErrno(OSError)
-        return -1
+        return 0 if not_ready() else -errno
     return count
 
 

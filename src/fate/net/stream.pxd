@@ -54,12 +54,14 @@ cdef class Stream(Handle):
     cdef bint _told
     cdef bint _lost
 
+    @cython.locals(entered=bint)
     cdef object _fire(self)
+    cdef object _read_failed(self, object failure)
     cdef int _settle(self) except -1
     cdef int _watch(self) except -1
     cdef int _unwatch(self) except -1
 
-    @cython.locals(count=Py_ssize_t)
+    @cython.locals(count=Py_ssize_t, data=bytes)
     cdef int _read(self) except -1
 
     @cython.locals(count=Py_ssize_t)
@@ -68,13 +70,15 @@ cdef class Stream(Handle):
     cdef int _read_on(self, bint full) except -1
     cdef int _read_end(self) except -1
 
-    @cython.locals(size=Py_ssize_t, total=Py_ssize_t, engine=Engine)
+    @cython.locals(size=Py_ssize_t, total=Py_ssize_t, engine=Engine, plain=bytes)
     cpdef write(self, object data)
     cdef int _write_to_nobody(self) except -1
     cdef int _keep(self, object data, Py_ssize_t size) except -1
 
     @cython.locals(sent=Py_ssize_t)
     cdef int _send(self, object data, Py_ssize_t size) except -1
+
+    @cython.locals(number=int)
     cdef int _flush(self) except -1
 
     @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, rest=list)

@@ -10,6 +10,7 @@ The system calls are in `_calls`; who makes streams, and accepts them, in `conne
 
 from __future__ import annotations
 
+import os
 import socket
 import warnings
 from asyncio import base_events, constants, protocols, selector_events, trsock
@@ -175,18 +176,39 @@ class Stream(Handle):
             self._snapshot = copy_of(self._snapshot)
         error: BaseException | None = None
         context = self._snapshot
+        entered = False
         try:
             if COMPILED:
                 enter(context)
-                try:
-                    self._read()
-                finally:
-                    leave(context)
+                entered = True
+                self._read()
+                entered = False
+                leave(context)
             else:
-                context.run(self._read)
+                error = context.run(self._read_guarded)
         except BaseException as failure:  # the engine decides what becomes of it
             error = failure
+            if entered:
+                error = self._read_failed(failure)
+                leave(context)
         return error
+
+    def _read_guarded(self) -> BaseException | None:
+        try:
+            self._read()
+        except BaseException as failure:
+            return self._read_failed(failure)
+        return None
+
+    def _read_failed(self, failure: BaseException) -> BaseException | None:
+        """`data_received` raised: asyncio's rule is that the connection ends and the loop goes on. What stops the loop."""
+        if isinstance(failure, (SystemExit, KeyboardInterrupt)):
+            return failure
+        try:
+            self._fatal_error(failure, "Fatal error: protocol.data_received() call failed.")
+        except BaseException as error:
+            return error
+        return None
 
     def _settle(self) -> int:
         """Send what was written during this turn."""
@@ -220,29 +242,22 @@ class Stream(Handle):
         return 0
 
     def _read(self) -> int:
-        """Take what has come and hand it to the protocol."""
-        data: Any
+        """Take what has come and hand it to the protocol, whose errors come out."""
         if self._buffered:
             return self._read_into()
-        try:
-            data = receive(self._sock_fd, self._want)
-        except OSError as error:
-            self._fatal_error(error, "Fatal read error on socket transport")
+        found = receive(self._sock_fd, self._want)
+        if type(found) is not bytes:
+            if found is not None:
+                self._fatal_error(found, "Fatal read error on socket transport")
             return 0
-        if data is None:
-            return 0
+        data = found
         count = len(data)
         if count == 0:
             return self._read_end()
         if self._edge:
             self._read_on(count == self._want)
         self._want = LARGE if count >= MUCH else SMALL
-        try:
-            self._protocol.data_received(data)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # asyncio's rule: the connection ends, the loop goes on
-            self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+        self._protocol.data_received(data)
         return 0
 
     def _read_into(self) -> int:
@@ -333,18 +348,22 @@ class Stream(Handle):
 
         Raises TypeError for anything else, RuntimeError after `write_eof()` or while a file is being sent.
         """
-        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+        if type(data) is bytes:
+            plain = data
+            size = len(plain)
+        elif isinstance(data, (bytes, bytearray, memoryview)):
+            size = len(data) if type(data) is not memoryview else data.nbytes
+        else:
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._empty_waiter is not None:
             raise RuntimeError("unable to write; sendfile is in progress")
-        if not data:
+        if size == 0:
             return
         if self._conn_lost:
             self._write_to_nobody()
             return
-        size = len(data) if type(data) is not memoryview else data.nbytes
         engine = self._engine
         if self._writer is None:
             total = self._size + size
@@ -391,6 +410,8 @@ class Stream(Handle):
         """Send `data`, with nothing before it; keep what the kernel does not take."""
         try:
             sent = send(self._sock_fd, data, 0)
+            if sent < 0:
+                raise _os_error(-sent)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -398,8 +419,6 @@ class Stream(Handle):
             return 0
         if sent == size:
             return 0
-        if sent < 0:
-            sent = 0
         if type(data) is bytes:
             self._first = data
             self._offset = sent
@@ -413,13 +432,10 @@ class Stream(Handle):
 
     def _flush(self) -> int:
         """Send what is kept, of which nothing has been tried; wait with what the kernel does not take."""
-        try:
-            self._push_out()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
+        number = self._push_out()
+        if number:
             self._drop()
-            self._fail(error, "Fatal write error on socket transport", self._snapshot)
+            self._fail(_os_error(number), "Fatal write error on socket transport", self._snapshot)
             return 0
         if self._size:
             self._wait()
@@ -427,7 +443,7 @@ class Stream(Handle):
         return 0
 
     def _push_out(self) -> int:
-        """Send as much of what is kept as the kernel takes."""
+        """Send as much of what is kept as the kernel takes. Returns the number of the error, 0 for none."""
         size = self._size
         rest = self._rest
         if rest is None:
@@ -437,6 +453,8 @@ class Stream(Handle):
         if sent == size:
             self._first = self._rest = None
             self._size = 0
+        elif sent < 0:
+            return -sent
         elif sent > 0:
             self._size = size - sent
             if rest is None:
@@ -492,11 +510,9 @@ class Stream(Handle):
         if self._conn_lost or self._writer is None:
             return
         waiter = self._empty_waiter
-        try:
-            self._push_out()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
+        number = self._push_out()
+        if number:
+            error = _os_error(number)
             self._drop()
             self._fatal_error(error, "Fatal write error on socket transport")
             if waiter is not None:
@@ -738,6 +754,10 @@ class Stream(Handle):
         if name == "socket":
             self._uncork()  # whoever gets it may write to it
         return self._extra.get(name, default)
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _resolve(waiter: Any) -> None:
