@@ -201,7 +201,7 @@ class Stream(Handle):
         return None
 
     def _read_failed(self, failure: BaseException) -> BaseException | None:
-        """`data_received` raised: asyncio's rule is that the connection ends and the loop goes on. What stops the loop."""
+        """`data_received` raised: the connection ends and the loop goes on, as in asyncio. Returns what stops it."""
         if isinstance(failure, (SystemExit, KeyboardInterrupt)):
             return failure
         try:
