@@ -245,7 +245,7 @@ class Stream(Handle):
         """Take what has come and hand it to the protocol, whose errors come out."""
         if self._buffered:
             return self._read_into()
-        found = receive(self._sock_fd, self._want)
+        found: Any = receive(self._sock_fd, self._want)
         if type(found) is not bytes:
             if found is not None:
                 self._fatal_error(found, "Fatal read error on socket transport")
