@@ -175,6 +175,19 @@ def test_xdist_shares_the_tests_out(suite: Suite) -> None:
     assert done.code == 1 and done.has("1 failed, 1 passed", "Replay it: pytest test_it.py::test_luck --fate-replay")
 
 
+def test_failures_are_allowed_by_name(suite: Suite) -> None:
+    source = """
+        @pytest.mark.universe(seeds=1, allow=["exception:LookupError", "leftover:waiter"])
+        async def test_it():
+            test_it.kept = asyncio.create_task(asyncio.sleep(10), name="waiter")
+
+        @pytest.mark.universe(seeds=1, allow="leftover:another")
+        async def test_other():
+            test_it.kept = asyncio.create_task(asyncio.sleep(10), name="waiter")
+    """
+    assert suite(source).has("1 failed, 1 passed", "left behind: task waiter")
+
+
 @pytest.mark.parametrize(
     ("mark", "function", "message"),
     [

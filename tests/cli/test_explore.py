@@ -44,6 +44,10 @@ BANK = """
         await asyncio.sleep(0)
         assert order == [0, 1, 2]
 
+    async def leaving():
+        global kept
+        kept = asyncio.create_task(asyncio.Event().wait(), name="waiter")
+
     runs = 0
 
     async def drifting():
@@ -93,6 +97,13 @@ def test_a_good_program_ends_with_0(workshop: Workshop, bank: Path) -> None:
     done = workshop.fate("explore", "bank.py::good", "--seeds", "20")
     assert done.code == 0 and done.out.startswith("bank.py::good: no failure (2")
     assert not (workshop.home / ".fate").exists()
+
+
+def test_what_is_left_behind_is_allowed_by_name(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::leaving", "--seeds", "2", "--allow", "leftover:another")
+    assert done.code == 1 and "left behind: task waiter (Event.wait) at locks.py:" in done.out
+    done = workshop.fate("explore", "bank.py::leaving", "--seeds", "2", "--allow", "leftover:waiter")
+    assert done.code == 0
 
 
 def test_a_replay_shows_everything_and_says_so_when_the_program_changed(workshop: Workshop, bank: Path) -> None:

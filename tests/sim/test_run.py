@@ -10,6 +10,7 @@ import queue
 import random
 import secrets
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -471,9 +472,107 @@ def test_a_reader_left_behind_is_told_and_what_listens_is_not():
 
     result = sim.attempt(main)
     assert [failure.kind for failure in result.failures] == ["leftover"]
-    assert "reader print(" in result.failures[0].message and len(result.leftovers) == 1
+    assert result.leftovers == ["reader print('unread')", f"socket {kept[2].fileno()} of a pair"]
     for each in kept:
         each.close()
+
+
+async def leave(what):
+    loop = asyncio.get_running_loop()
+    if what == "task":
+        loop.kept = loop.create_task(asyncio.Event().wait(), name="waits")
+    elif what == "callback of a timer":
+        loop.call_later(1000, compute_for_ever)
+    elif what == "signal":
+        loop.add_signal_handler(signal.SIGTERM, print)
+    elif what == "dropped socket":
+        socket.socketpair()
+    elif what == "kept socket":
+        KEPT.extend(socket.socketpair())
+    elif what == "dropped transport":
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 7)
+        reader, _ = await asyncio.open_connection("127.0.0.1", 7)
+        await reader.read()
+        server.close()
+    elif what == "timer of the library":
+        loop.call_later(1000, loop.stop)
+
+
+KEPT = []
+
+
+@pytest.mark.parametrize(
+    ("what", "told", "name"),
+    [
+        ("task", "task waits (Event.wait) at ", "waits"),
+        ("task", "task waits (Event.wait) at ", "Event.wait"),
+        ("callback of a timer", "timer compute_for_ever() at ", "compute_for_ever"),
+        ("signal", "handler of signal SIGTERM: print()", "SIGTERM"),
+        ("dropped socket", "unclosed <fate.sim.sockets.SimSocket ", "unclosed"),
+        ("kept socket", " of a pair", "socket"),
+        ("dropped transport", "unclosed <StreamWriter ", "unclosed"),
+    ],
+)
+def test_what_is_left_behind_is_told_and_can_be_allowed_by_name(what, told, name):
+    def tried(allow):
+        try:
+            return sim.attempt(partial(leave, what), allow=allow)
+        finally:
+            for each in KEPT:
+                each.close()
+            KEPT.clear()
+
+    [failure] = tried("leftover:another").failures
+    assert failure.kind == "leftover" and told in failure.message
+    assert tried(f"leftover:{name}").ok
+    assert tried([f"leftover:{name[:2]}*"]).ok
+    assert tried("leftover").ok
+
+
+def test_a_timer_of_a_library_is_nobody_s_leftover():
+    assert sim.attempt(partial(leave, "timer of the library")).ok
+
+
+def test_failures_are_allowed_by_name():
+    async def lookup():
+        raise ExceptionGroup("both", [KeyError("a"), IndexError("b")])
+
+    assert sim.attempt(lookup, allow="exception:LookupError").ok
+    assert not sim.attempt(lookup, allow="exception:KeyError").ok
+    assert sim.attempt(lookup, allow=("exception:KeyError", "exception:IndexError")).ok
+
+    async def promising():
+        sim.current().always(lambda: False, "no money is lost")
+        await asyncio.sleep(1)
+
+    assert not sim.attempt(promising, allow="promise:another").ok
+    assert sim.attempt(promising, allow="promise:no money is lost").ok
+
+    async def reporting():
+        asyncio.get_running_loop().call_soon(compute, 0)
+        await asyncio.sleep(1)
+
+    def compute(number):
+        return 1 / number
+
+    assert not sim.attempt(reporting, allow="report:OSError").ok
+    assert sim.attempt(reporting, allow="report:ZeroDivisionError").ok
+    assert sim.attempt(reporting, allow="report:Exception in callback *compute*").ok
+
+
+@pytest.mark.parametrize(
+    ("allow", "told"),
+    [
+        ("leftovers", "there is no failure 'leftovers'; there are: exception, "),
+        ("leftover:", "after 'leftover:' comes a name"),
+        ("stuck:task", "a failure of the kind 'stuck' has no name"),
+        (7, "what is allowed is text, such as 'leftover'"),
+        ([7], "what is allowed is text"),
+    ],
+)
+def test_what_is_allowed_is_a_kind_or_a_name(allow, told):
+    with pytest.raises(ScenarioError, match=told):
+        sim.Universe(allow=allow)
 
 
 def compute_for_ever():

@@ -33,7 +33,11 @@ __all__ = ["command"]
 @click.option("--faults", default="all", show_default=True, help="Which faults, by name, with commas; or none.")
 @click.option("--relaxed", is_flag=True, help="Shuffle call_soon too; on asyncio what that finds cannot happen.")
 @click.option("--task", "tasks", multiple=True, help="Cancel only this task or async function. May be repeated.")
-@click.option("--allow", multiple=True, help="A kind of failure that is none here. May be repeated.")
+@click.option(
+    "--allow",
+    multiple=True,
+    help="A failure that is none here: a kind, or KIND:NAME, such as leftover:worker. May be repeated.",
+)
 @click.option(
     "--limit", type=float, default=2592000.0, help="Virtual seconds after which a run hangs.  [default: 30 days]"
 )

@@ -21,6 +21,7 @@ needs to fail, `keep` files it, and `report` tells it. The command line and the 
   faults. To force single faults: run with `drawn=False` first, and override one (label, n) with 1 <= value < bound.
 - `faults.describe(decision)` says a decision in words.
 - `Result.failures` has what went wrong (`Failure.kind`, `.message`, `.error`, `.host`, `.when`); `Result.ok`: nothing.
+  `failures` says what counts, and how each is allowed by name; `leftovers`, what a program leaves behind.
 - `Result.events` is the history (`history=True`): tuples that begin with virtual nanoseconds and what happened; two
   runs of one seed are equal event for event, and the first that differs tells where they part.
 - `reexec.settle()` executes the interpreter again so that string hashes and addresses are the same in every process.
@@ -30,8 +31,9 @@ from __future__ import annotations
 
 from fate.sim.decisions import Decision
 from fate.sim.errors import UniverseError
+from fate.sim.failures import Failure
 from fate.sim.faults import Faults
 from fate.sim.hosts import Host
-from fate.sim.universe import Failure, Result, Universe, attempt, current, run
+from fate.sim.universe import Result, Universe, attempt, current, run
 
 __all__ = ["Decision", "Failure", "Faults", "Host", "Result", "Universe", "UniverseError", "attempt", "current", "run"]

@@ -73,7 +73,9 @@ class FailedRunError(UniverseError, AssertionError):
 
 
 class BrokenPromiseError(UniverseError, AssertionError):
-    """What `universe.always` was told to watch is no longer true."""
+    """What `universe.always` was told to watch is no longer true. promise: that, in words."""
+
+    promise = ""
 
 
 def unsimulated(call: str, instead: str) -> UnsimulatedError:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from asyncio import events, format_helpers, tasks
+from asyncio import events, tasks
 from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fate.sim import dead, holders, signals
+from fate.sim import dead, holders, leftovers, signals
 from fate.sim.errors import HostError, StuckError
 from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS, RELAXED
 from fate.sim.kernel import Poll, Waits
 from fate.sim.loop import RelaxedFate, UniverseFate
-from fate.sim.states import LISTENING, NEVER
+from fate.sim.states import NEVER
 from fate.sim.watcher import Watcher
 from fate.sim.world import BOOT_NS, World
 
@@ -259,16 +259,10 @@ class Host:
         """The transports that nobody has closed."""
         return [transport for transport in self.transports() if not transport.is_closing()]
 
-    def handlers(self) -> list[str]:
-        """What still waits for a descriptor, in words, but for transports and for what listens."""
-        kept = []
-        for number, watch in self.poll.watches.items():
-            if number in self.loop._transports or getattr(watch.end, "state", None) == LISTENING:
-                continue
-            for kind, handle in (("reader", watch.reader), ("writer", watch.writer)):
-                if handle is not None:
-                    kept.append(f"{kind} {format_helpers._format_callback_source(handle._callback, handle._args)}")
-        return kept
+    def is_clean(self) -> bool:
+        """Whether nothing can be left of its program, as after most."""
+        loop = self.loop
+        return self.quiet and not (loop.signals or loop._timers.count or self.world.kernel.ends)
 
     def disarm(self) -> None:
         """The program has ended: no task is cancelled as a fault any more."""
@@ -280,7 +274,7 @@ class Host:
         """Let what is on its way arrive: the other end of what the program has just closed."""
         kernel = self.world.kernel
         for count in range(SETTLE):
-            if not self.pending() and not self.connections() and not self.handlers():
+            if not self.pending() and not self.connections() and not any(leftovers.handlers(self)):
                 self.quiet = True
                 break
             wait, arrives = 0.02 if count else 1e-9, kernel.next_event()

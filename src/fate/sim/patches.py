@@ -22,10 +22,11 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, descriptors, names, selecting, signals, sockets, threads
+from fate.sim import _swap, clocks, descriptors, names, selecting, signals, sockets, threads, world
 from fate.sim.errors import unsimulated
 from fate.sim.generator import GENERATOR
 
@@ -69,6 +70,19 @@ RAISING: list[tuple[Any, Any]] = [  # builtins whose replacement may raise; some
     (_socket.getnameinfo, names.getnameinfo),
     *descriptors.REPLACED,
 ]
+_warn = warnings.warn
+
+
+def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **others: Any) -> None:
+    """`warnings.warn`: that something was dropped without being closed is no warning here, but left behind."""
+    kind = type(message) if isinstance(message, Warning) else category
+    here = world.current
+    if kind is ResourceWarning and here is not None and str(message).lower().startswith("unclosed"):
+        here.dropped += (str(message),)
+        return
+    clocks.real(_warn, message, category, stacklevel + 2, source, **others)
+
+
 METHODS = (  # of real sockets: refused
     "_accept", "bind", "connect", "connect_ex", "listen", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg",
     "recvmsg_into", "send", "sendall", "sendmsg", "sendto", "shutdown",
@@ -108,7 +122,7 @@ class Patches:
 
     def __init__(self) -> None:
         pairs = replacements()
-        for builtin, replacement, bound in [*clocks.BUILTINS, *signals.BUILTINS]:
+        for builtin, replacement, bound in [*clocks.BUILTINS, *signals.BUILTINS, (_warn, warn, False)]:
             _swap.prepare(builtin, replacement, bound, False)
         for builtin, replacement in [
             *RAISING,

@@ -24,9 +24,10 @@ import msgspec
 
 from fate.sim.decisions import Decision
 from fate.sim.errors import HERE, of_the_library
+from fate.sim.failures import Failure
 from fate.sim.faults import Faults
 from fate.sim.programs import Runnable
-from fate.sim.universe import DAY, Failure, Result, Universe
+from fate.sim.universe import DAY, Result, Universe
 
 Forced = tuple[str, int, int]  # label, n, value
 MOST_STEPS = 10_000_000  # so often time passes in a run of which nothing is known
@@ -40,7 +41,8 @@ class Rules(msgspec.Struct, frozen=True):
     """What holds for every try of a program.
 
     kinds: the faults that may happen, and how likely each is at each opportunity. tasks: which tasks are cancelled;
-        None: all but each host's main task. limit: seconds of virtual time. allow: kinds of failures that are none.
+        None: all but each host's main task. limit: seconds of virtual time. allow: kinds of failures that are none, or
+        KIND:NAME.
     strict: a fault's own error is a failure too.
     """
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from fate import singletons
-from fate.sim import guard, names, patches, world
+from fate.sim import failures, guard, leftovers, names, patches, world
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import (
     BrokenPromiseError,
@@ -26,11 +26,12 @@ from fate.sim.errors import (
     StuckError,
     UniverseError,
 )
+from fate.sim.failures import NOTHING, Allowed, Failure
 from fate.sim.faults import Faults, duration
 from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
-from fate.sim.story import describe_task, describe_tasks
+from fate.sim.story import describe_tasks
 
 T = TypeVar("T")
 DAY = 86400.0
@@ -69,24 +70,6 @@ class Result(Generic[T]):
         return [decision for decision in self.decisions if decision.value]
 
 
-@dataclass
-class Failure:
-    """One thing that went wrong.
-
-    kind: one of `KINDS`. message: what, in words. error: the exception, where there is one. host: where it was.
-    when: virtual nanoseconds since the universe began.
-    """
-
-    kind: str
-    message: str
-    error: BaseException | None = None
-    host: str = "main"
-    when: int = 0
-
-
-KINDS = ("exception", "promise", "stuck", "hang", "report", "leftover")
-
-
 class Universe(Generic[T]):
     """One simulated world, for one run of one program.
 
@@ -96,7 +79,8 @@ class Universe(Generic[T]):
     history: keep what happens, for `Result.events`.
     limit: the virtual time in seconds after which the run counts as hanging. steps: so does one in which time passes
         more often than this; 0: as often as it likes.
-    allow: kinds of failures that are none here.
+    allow: failures that are none here: kinds, such as "leftover", or KIND:NAME, such as "leftover:worker". See
+        `failures.KINDS`.
     Raises ScenarioError for arguments of a wrong kind.
     """
 
@@ -116,10 +100,7 @@ class Universe(Generic[T]):
             raise ScenarioError(f"a seed is an integer, not {seed!r}")
         if not isinstance(limit, (int, float)) or not 0 < limit <= LONGEST:
             raise ScenarioError(f"the limit is a number of seconds above 0, and a century at most, not {limit!r}")
-        self.allow = frozenset([allow] if isinstance(allow, str) else allow)
-        unknown = self.allow.difference(KINDS)
-        if unknown:
-            raise ScenarioError(f"there is no failure {sorted(unknown)[0]!r}; there are: {', '.join(KINDS)}")
+        self.allowed = Allowed(allow) if allow != () else NOTHING
         self.seed = seed
         self.faults = Faults.make(faults)
         self.decisions = Decisions(seed, overrides, drawn)
@@ -284,7 +265,7 @@ class Universe(Generic[T]):
                 if collects:
                     gc.enable()
         result.decisions = self.decisions.decisions()
-        result.failures = [failure for failure in self.failures if failure.kind not in self.allow]
+        result.failures = [failure for failure in self.failures if not self.allowed.covers(failure)]
         return result
 
     def _live(self, main: Callable[[], Coroutine[Any, Any, T]], result: Result[T]) -> None:
@@ -307,19 +288,13 @@ class Universe(Generic[T]):
         if result.error is None:
             self.main.settle()
         self._collect()
-        for host in self.hosts.values():
-            if host.quiet or not host.up or (host.task is not None and not host.task.done()):
-                continue  # a host whose program goes on has left nothing behind
-            result.leftovers += [describe_task(task) for task in host.pending() if host.task is not task]
-            result.leftovers += [f"connection {transport!r}" for transport in host.connections()]
-            result.leftovers += host.handlers()
-        if result.leftovers and result.error is None:
-            self.note("leftover", "left behind: " + "; ".join(result.leftovers))
+        self._note_leftovers(result)
         for host in self.hosts.values():
             for report in host.loop.reports:
                 cause = report.get("exception")
                 told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
-                self.note("report", f"{report.get('message')}{told}", cause, host.name)
+                names = (*failures.names_of(cause), str(report.get("message")))
+                self.note("report", f"{report.get('message')}{told}", cause, host.name, names)
         result.events, self.kernel.history = self.kernel.history or [], None
         result.reports = [report for host in self.hosts.values() for report in host.loop.reports]
 
@@ -328,15 +303,34 @@ class Universe(Generic[T]):
         if any(host.loop.made_tasks or host.loop.place.states for host in self.hosts.values()):
             gc.collect(0)  # all that was made in this universe is young, for nothing was collected meanwhile
 
-    def note(self, kind: str, message: str, error: BaseException | None = None, host: str = "main") -> None:
+    def _note_leftovers(self, result: Result[T]) -> None:
+        left = list(leftovers.dropped(self.world)) if self.world.dropped else []
+        for host in self.hosts.values():
+            if host.is_clean() or not host.up or (host.task is not None and not host.task.done()):
+                continue  # a host whose program goes on has left nothing behind
+            left += leftovers.of_host(host)
+        result.leftovers = [each.text for each in left]
+        told = [each.text for each in left if not self.allowed.named("leftover", each.names)]
+        if told and result.error is None:
+            self.note("leftover", "left behind: " + "; ".join(told))
+
+    def note(
+        self,
+        kind: str,
+        message: str,
+        error: BaseException | None = None,
+        host: str = "main",
+        names: tuple[str, ...] = (),
+    ) -> None:
         """Something went wrong. See `Failure`."""
-        self.failures.append(Failure(kind, message, error, host, self.kernel.now))
+        self.failures.append(Failure(kind, message, error, host, self.kernel.now, names))
 
     def _failed(self, error: BaseException) -> None:
         kind = "stuck" if isinstance(error, StuckError) else "hang" if isinstance(error, HangError) else "exception"
+        names = failures.names_of(error)
         if isinstance(error, BrokenPromiseError):
-            kind = "promise"
-        self.note(kind, f"{type(error).__name__}: {error}", error)
+            kind, names = "promise", (error.promise,)
+        self.note(kind, f"{type(error).__name__}: {error}", error, names=names)
 
     def _end(self) -> None:
         """End everything that still runs, as `asyncio.run` does: cancelled, and then closed."""

@@ -74,7 +74,9 @@ class Watcher:
         """Look at the promises, and decide whether the task that has stopped at an await shall be cancelled there."""
         for promise, what in self.promises:
             if not promise():
-                raise BrokenPromiseError(f"promised was: {what}")
+                error = BrokenPromiseError(f"promised was: {what}")
+                error.promise = what
+                raise error
         if self._labels:
             task = getattr(handle._callback, "__self__", None)
             if isinstance(task, asyncio.Task) and task in self._labels and not task.done():

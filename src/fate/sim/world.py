@@ -29,6 +29,8 @@ class World:
     host: the one that runs now.
     """
 
+    dropped: tuple[str, ...] = ()  # what was dropped without being closed, in words
+
     if TYPE_CHECKING:
         host: Host
         threads: Threads | None
