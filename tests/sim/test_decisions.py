@@ -58,7 +58,8 @@ def test_a_forced_value_stays_below_its_bound():
 def test_every_decision_is_recorded_in_its_order():
     decisions = Decisions(0, {("b", 1): 1})
     for label in "abb":
-        decisions.decide(label, 2, 0.0, 5, "here")
+        decisions.decide(label, 2, 0.0, 5)
+        decisions.note("here")
     taken = decisions.decisions()
     assert [decision.key for decision in taken] == [("a", 0), ("b", 0), ("b", 1)]
     assert [decision.value for decision in taken] == [0, 0, 1]
@@ -94,7 +95,8 @@ def test_faults_are_told_in_words():
     decisions = Decisions(0, {("latency client->db", 2): 400, ("cancel transfer", 0): 2}, drawn=False)
     for _ in range(3):
         decisions.decide("latency client->db", 1000, 0.0, 0)
-    decisions.decide("cancel transfer", 3, 0.0, 0, "bank.py:41")
+    decisions.decide("cancel transfer", 3, 0.0, 0)
+    decisions.note("bank.py:41")
     told = [describe(decision) for decision in decisions.decisions() if decision.value]
     assert told == [
         "the 3rd message from client to db came 40 ms late",

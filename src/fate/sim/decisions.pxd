@@ -25,11 +25,11 @@ cdef class Decisions:
     cdef uint64_t base
     cdef readonly dict overrides
     cdef readonly bint drawn
-    cdef readonly list taken
+    cdef list _taken
     cdef dict _streams
 
     @cython.locals(stream=Draws)
     cpdef uint64_t bits(self, str label) except? 0
 
-    @cython.locals(stream=Draws, n=uint64_t, value=int64_t, drawn=uint64_t)
-    cpdef int64_t decide(self, str label, int64_t bound, double probability, int64_t when, str note=*) except? -1
+    @cython.locals(stream=Draws, n=uint64_t, value=int64_t, drawn=uint64_t, taken=list)
+    cpdef int64_t decide(self, str label, int64_t bound, double probability, int64_t when) except? -1

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MASK = 0xFFFFFFFFFFFFFFFF
 WORD = 0xFFFFFFFFFFFFFFFF  # the same, and no C integer: for seeds of any size
@@ -23,6 +23,7 @@ SECOND = 0x94D049BB133111EB
 
 _labels: dict[str, int] = {}  # label: its hash; the same in every universe
 LABELS = 4096  # so many are remembered
+FIELDS, VALUE = 6, 2  # of a `Decision`, and which of them is the value
 
 
 class Decision(NamedTuple):
@@ -90,7 +91,7 @@ class Decisions:
         self.base = mix((mix(seed & WORD) + mix((seed >> 64 & WORD) ^ GOLDEN)) & MASK)
         self.overrides = dict(overrides) if overrides else None
         self.drawn = drawn
-        self.taken: list[tuple[str, int, int, int, int, str]] = []
+        self._taken: list[Any] = []  # the fields of one `Decision` after the other: tuples would cost the collector
         self._streams: dict[str, Draws] = {}
 
     def bits(self, label: str) -> int:
@@ -101,10 +102,10 @@ class Decisions:
         stream.count += 1
         return mix((stream.base + stream.count * GOLDEN) & MASK)
 
-    def decide(self, label: str, bound: int, probability: float, when: int, note: str = "") -> int:
+    def decide(self, label: str, bound: int, probability: float, when: int) -> int:
         """Take the next decision of `label`: a value below `bound`, which is 0 but for `probability`.
 
-        when: the present virtual time in nanoseconds, for the record. note: see `Decision`.
+        when: the present virtual time in nanoseconds, for the record.
         """
         stream = self._streams.get(label)
         if stream is None:
@@ -119,9 +120,31 @@ class Decisions:
             drawn = mix((stream.base + stream.count * GOLDEN) & MASK)
             if (drawn >> 11) * UNIT < probability:
                 value = 1 + int(mix((drawn + GOLDEN) & MASK) % (bound - 1))
-        self.taken.append((label, n, value, bound, when, note))
+        taken = self._taken
+        taken.append(label)
+        taken.append(n)
+        taken.append(value)
+        taken.append(bound)
+        taken.append(when)
+        taken.append("")
         return value
+
+    def note(self, note: str) -> None:
+        """Say what the latest decision concerns, see `Decision`."""
+        self._taken[-1] = note
 
     def decisions(self) -> list[Decision]:
         """All that were taken, in their order."""
-        return [Decision(*entry) for entry in self.taken]
+        return self._made(False)
+
+    def faults(self) -> list[Decision]:
+        """Those that differ from the benign default, in their order."""
+        return self._made(True)
+
+    def _made(self, only_faults: bool) -> list[Decision]:
+        taken = self._taken
+        return [
+            tuple.__new__(Decision, taken[start : start + FIELDS])
+            for start in range(0, len(taken), FIELDS)
+            if not only_faults or taken[start + VALUE]
+        ]

@@ -62,7 +62,6 @@ class Faults:
         self.kinds = dict(kinds)
         self.tasks = None if tasks is None else frozenset([tasks] if isinstance(tasks, str) else tasks)
         self.network = not NETWORK.isdisjoint(self.kinds)
-        self.latency_steps = LATENCY_STEPS
 
     @classmethod
     def all(cls, tasks: Iterable[str] | None = None) -> Faults:

@@ -23,6 +23,7 @@ cdef class End:
     cpdef int raise_if_gone(self) except -1
     cpdef bint read_ended(self) except -1
     cpdef uint32_t mask(self) except? 0xffffffff
+    cpdef int take(self, tuple item) except -1
 
     @cython.locals(watch=Watch)
     cpdef int changed(self) except -1
@@ -66,7 +67,9 @@ cdef class Kernel:
     cpdef int64_t read_clock(self) except? -1
     cpdef int at(self, int64_t when, object action, object argument) except -1
 
-    @cython.locals(heap=list, entry=tuple, when=int64_t, count=int)
+    cpdef int bring(self, int64_t when, End end, tuple item) except -1
+
+    @cython.locals(heap=list, entry=tuple, when=int64_t, count=int, end=End)
     cpdef int run_due(self) except -1
 
     @cython.locals(when=int64_t)

@@ -56,6 +56,10 @@ class End:
         """What it is ready for, as epoll's bits."""
         return 0
 
+    def take(self, item: tuple[Any, ...]) -> int:
+        """Something has come, see `Kernel.bring`."""
+        raise NotImplementedError
+
     def changed(self) -> int:
         """Have everybody who watches it look again."""
         for watch in self.watches:
@@ -126,7 +130,7 @@ class Kernel:
         self.idle_polls = 0
         self.steps = 0  # how often time has passed
         self.most_steps = NEVER  # the universe is given up after so many
-        self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
+        self._heap: list[tuple[int, int, Any, Any]] = []  # of actions, and of ends to bring something to
         self._number = 0
         self.on_limit: Callable[[], object] | None = None  # both raise
         self.on_stuck: Callable[[], object] | None = None
@@ -141,6 +145,12 @@ class Kernel:
         heappush(self._heap, (when, self._number, action, argument))
         return 0
 
+    def bring(self, when: int, end: End, item: tuple[Any, ...]) -> int:
+        """Have `end.take(item)` called at `when`, after all that was put there before."""
+        self._number += 1
+        heappush(self._heap, (when, self._number, end, item))
+        return 0
+
     def run_due(self) -> int:
         """Let everything happen that is due; say how much that was."""
         heap = self._heap
@@ -151,7 +161,12 @@ class Kernel:
             if when > self.now:
                 break
             heappop(heap)
-            entry[2](entry[3])
+            action = entry[2]
+            if isinstance(action, End):
+                end = action
+                end.take(entry[3])
+            else:
+                action(entry[3])
             count += 1
         return count
 

@@ -10,6 +10,7 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS, OFF
 from fate.sim.kernel import Kernel
 from fate.sim.states import DATA, RESET
 from fate.sim.stream import Carrier, Stream
@@ -49,68 +50,74 @@ class Link(Carrier):
         self.source = source
         self.target = target
         self.strike = strike
-        self.faults = faults
         self.way = way = f"{source}->{target}"
         self.cut = False
         self.extra = 0  # nanoseconds that everything takes longer: a slow link
         self.latency = LOOPBACK_NS if source == target else LATENCY_NS
         self._held: list[tuple[Stream, int, bytes]] = []  # what TCP sends again when the link is there again
         self._starts: list[tuple[Stream, Callable[[Any], object], Any]] = []
-        self._labels = {
-            kind: f"{kind} {way}"
-            for kind in ("latency", "split", "reset", "loss", "duplicate", "reorder", "refuse", "partition")
-        }
-        self._labels["crash"] = f"crash {source}"
+        chances = {} if faults is None else faults.kinds
+        self._late = float(chances.get("latency", OFF))  # the three that each segment asks for
+        self._late_label = f"latency {way}"
+        self._split = float(chances.get("split", OFF))
+        self._split_label = f"split {way}"
+        self._reset = float(chances.get("reset", OFF))
+        self._reset_label = f"reset {way}"
+        self._chances = chances
+        self._strikes = "partition" in chances or ("crash" in chances and source != "main")
 
     def _decide(self, kind: str, bound: int) -> int:
-        faults = self.faults
-        if faults is None:
+        chance = self._chances.get(kind)
+        if chance is None:
             return 0
-        probability = faults.probability(kind)
-        if probability < 0.0:
-            return 0
-        return self.kernel.decisions.decide(self._labels[kind], bound, probability, self.kernel.now)
+        return self.kernel.decisions.decide(f"{kind} {self.way}", bound, chance, self.kernel.now)
 
     def _delay(self) -> int:
-        """How long one thing takes, in nanoseconds. Delays are decided in steps of 0.1 ms."""
-        late = self._decide("latency", self.faults.latency_steps if self.faults is not None else 1)
-        return self.latency + self.extra + late * 100_000
+        """How long one thing takes, in nanoseconds."""
+        took = self.latency + self.extra
+        if self._late >= 0.0:
+            kernel = self.kernel
+            took += LATENCY_STEP_NS * kernel.decisions.decide(self._late_label, LATENCY_STEPS, self._late, kernel.now)
+        return took
 
     # -- connections ----------------------------------------------------------------------------------------------
 
     def carry(self, source: Stream, kind: int, data: bytes) -> int:
         """Take a segment, an end, a reset or room to the other end."""
-        if not self.cut and kind == DATA and self.faults is not None:
+        if kind == DATA and self._strikes and not self.cut:
             self._strike()
         if self.cut:
             self._held.append((source, kind, data))
             return 0
         if kind == DATA:
-            if self._decide("reset", 2):
+            kernel = self.kernel
+            if self._reset >= 0.0 and kernel.decisions.decide(self._reset_label, 2, self._reset, kernel.now):
                 self._break(source)
                 return 0
-            if len(data) > 1:
-                at = self._decide("split", len(data))
+            if self._split >= 0.0 and len(data) > 1:
+                at = kernel.decisions.decide(self._split_label, len(data), self._split, kernel.now)
                 if at:
                     self._send(source, DATA, data[:at])
                     data = data[at:]
         self._send(source, kind, data)
         return 0
 
-    def _send(self, source: Stream, kind: int, data: bytes) -> None:
+    def _send(self, source: Stream, kind: int, data: bytes) -> int:
         when = self.kernel.now + (self._delay() if kind == DATA else self.latency + self.extra)
         if when < source.arrives:
             when = source.arrives
         source.arrives = when
         if source.peer is not None:
-            self.kernel.at(when, source.peer.deliver, (kind, data))
+            self.kernel.bring(when, source.peer, (kind, data))
+        return 0
 
-    def _break(self, source: Stream) -> None:
+    def _break(self, source: Stream) -> int:
         """Reset the connection: both ends are told, each when it arrives there."""
         peer = source.peer
         if peer is not None:
             self._send(source, RESET, b"")
-            self.kernel.at(self.kernel.now + self.latency, source.deliver, (RESET, b""))
+            self.kernel.bring(self.kernel.now + self.latency, source, (RESET, b""))
+        return 0
 
     def start(self, end: Stream, action: Callable[[Any], object], argument: Any) -> None:
         """Take the first packet of a connection."""
@@ -143,18 +150,20 @@ class Link(Carrier):
         if self._decide("duplicate", 2):
             self.kernel.at(when + self.latency, action, argument)
 
-    def _strike(self) -> None:
+    def _strike(self) -> int:
         """Something may befall the whole way, or the machine at its beginning."""
         now = self.kernel.now
         value = self._decide("partition", 21)
         if value:
             self.strike.cut(self.source, self.target, both=value % 2 == 0)
             self.kernel.at(now + (value + 1) // 2 * 500_000_000, self._mend, value % 2 == 0)
-        if self.source != "main":
-            seconds = self._decide("crash", 6)
+        if "crash" in self._chances and self.source != "main":
+            kernel = self.kernel
+            seconds = kernel.decisions.decide(f"crash {self.source}", 6, self._chances["crash"], now)
             if seconds:
-                self.kernel.at(now, self.strike.crash, self.source)
-                self.kernel.at(now + seconds * 1_000_000_000, self.strike.restart, self.source)
+                kernel.at(now, self.strike.crash, self.source)
+                kernel.at(now + seconds * 1_000_000_000, self.strike.restart, self.source)
+        return 0
 
     def _mend(self, both: bool) -> None:
         self.strike.mend(self.source, self.target, both)

@@ -62,7 +62,6 @@ cdef class Stream(End):
     cdef int _read(self, Py_ssize_t size) except -1
     cpdef int arrive(self, bytes data) except -1
     cdef int _answer_reset(self) except -1
-    cpdef int deliver(self, tuple item) except -1
     cpdef int finish(self) except -1
     cpdef int leave(self) except -1
     cpdef int reset(self) except -1

@@ -43,7 +43,7 @@ class Carrier:
     """What takes things from one end to the other, later: a link between machines."""
 
     def carry(self, source: Stream, kind: int, data: bytes) -> int:
-        """Have `source.peer.deliver((kind, data))` called when it arrives."""
+        """Have `source.peer.take((kind, data))` called when it arrives."""
         raise NotImplementedError
 
 
@@ -259,7 +259,7 @@ class Stream(End):
             self.link.carry(self, RESET, b"")
         return 0
 
-    def deliver(self, item: tuple[int, bytes]) -> int:
+    def take(self, item: tuple[Any, ...]) -> int:
         """Something has come over the link."""
         kind, data = item
         if kind == DATA:

@@ -44,21 +44,28 @@ class Result(Generic[T]):
     """What came of one run.
 
     value: what the program returned, None if it failed. error: what it raised, None if it did not.
-    decisions: all that were taken, in their order. events: what happened, if that was asked for: tuples that begin with
-    the virtual time in nanoseconds and what it was. seconds: how long it took, in virtual time. steps: how often time
-    passed.
+    events: what happened, if that was asked for: tuples that begin with the virtual time in nanoseconds and what it
+    was. seconds: how long it took, in virtual time. steps: how often time passed.
     """
 
     seed: int
     value: T | None = None
     error: BaseException | None = None
-    decisions: list[Decision] = field(default_factory=list)
     events: list[tuple[Any, ...]] = field(default_factory=list)
     seconds: float = 0.0
     steps: int = 0
     reports: list[dict[str, Any]] = field(default_factory=list)
     leftovers: list[Any] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    _chance: Decisions | None = field(default=None, repr=False, compare=False)
+    _decisions: list[Decision] | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """All that were taken, in their order."""
+        if self._decisions is None:
+            self._decisions = [] if self._chance is None else self._chance.decisions()
+        return self._decisions
 
     @property
     def ok(self) -> bool:
@@ -67,7 +74,7 @@ class Result(Generic[T]):
 
     def faults(self) -> list[Decision]:
         """The decisions that differed from the benign default."""
-        return [decision for decision in self.decisions if decision.value]
+        return [] if self._chance is None else self._chance.faults()
 
 
 class Universe(Generic[T]):
@@ -243,7 +250,7 @@ class Universe(Generic[T]):
         self.kernel.on_stuck = self._stuck
         self.kernel.on_limit = self._over
         patched = patches.patches()
-        result: Result[T] = Result(self.seed)
+        result: Result[T] = Result(self.seed, _chance=self.decisions)
         self.result = result
         world.current = self.world
         patched.put(self.decisions.bits("random"))
@@ -264,7 +271,6 @@ class Universe(Generic[T]):
                 self._part()
                 if collects:
                     gc.enable()
-        result.decisions = self.decisions.decisions()
         result.failures = [failure for failure in self.failures if not self.allowed.covers(failure)]
         return result
 

@@ -98,7 +98,7 @@ class Watcher:
         value = decisions.decide(self._labels[task], 3, self.faults.kinds["cancel"], kernel.now)
         if not value:
             return
-        decisions.taken[-1] = (*decisions.taken[-1][:5], place_of(task))
+        decisions.note(place_of(task))
         if value == PENDING:
             self.host.loop.call_soon(self._cancel_pending, task, task._fut_waiter)
         elif value == HAND_OFF:
