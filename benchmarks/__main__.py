@@ -16,6 +16,8 @@ from benchmarks.report import report
 from benchmarks.summary import summarise
 
 QUICK_SCALE, QUICK_REPETITIONS, REPETITIONS = 0.2, 3, 7
+REPETITIONS_OF_TURNS = 3
+"""Of rows whose processes take turns: many in each repetition."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +32,10 @@ def parser() -> argparse.ArgumentParser:
         "--peer", metavar="NAME=PYTHON=MODULE:ATTRIBUTE", action="append", default=[], help="one more column"
     )
     p.add_argument(
-        "--repetitions", metavar="N", type=int, help=f"default {REPETITIONS}, with --quick {QUICK_REPETITIONS}"
+        "--repetitions",
+        metavar="N",
+        type=int,
+        help=f"default {REPETITIONS}, with --quick or in turns {QUICK_REPETITIONS}",
     )
     p.add_argument("--quick", action="store_true", help="smaller counts: to see that it runs, not to quote")
     p.add_argument(
@@ -101,15 +106,16 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
             environment.prepare(peers)
         described = {peer.name: runner.describe(peer) for peer in peers}
         able = [peer for peer in peers if "problem" not in described[peer.name]]
-        repetitions = options.repetitions or (QUICK_REPETITIONS if options.quick else REPETITIONS)
         scale = QUICK_SCALE if options.quick else 1.0
-        cells = {row.name: runner.measure_row(row, able, repetitions, scale, progress) for row in table}
+        cells = {}
+        for row in table:
+            usual = QUICK_REPETITIONS if options.quick else REPETITIONS
+            times = options.repetitions or (REPETITIONS_OF_TURNS if row.of_turn else usual)
+            cells[row.name] = runner.measure_row(row, able, times, scale, progress)
         progress("")
     lines = [summarise(row, cells[row.name], peers) for row in table]
     if not options.file:
-        file = record.save(
-            cells, lines, peers, described, command, repetitions=repetitions, quick=options.quick, baseline=BASELINE
-        )
+        file = record.save(cells, lines, peers, described, command, quick=options.quick, baseline=BASELINE)
     print(report(lines, peers, described, markdown=options.markdown, check=options.check_targets))
     if not options.file:
         print(f"benchmarks: kept as results/{file.name}", file=sys.stderr)

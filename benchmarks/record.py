@@ -93,5 +93,5 @@ def machine_of(file: Path) -> str:
     noted = " Quick run, not to be quoted." if content.get("quick") else ""
     return (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, {versions}, {content['date'][:10]}. "
-        f"Medians of {content['repetitions']} paired runs.{noted}"
+        f"Medians of paired runs.{noted}"
     )
