@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 SETTLE = 16  # so many rounds for what is still there at the end
 
-# asyncio's weak set of all tasks, which is empty or not: nothing else is read of it. None: not known.
-ALL_TASKS: Any = getattr(tasks, "_scheduled_tasks", getattr(tasks, "_all_tasks", None))
+# asyncio's weak set of all tasks. None: not known; since Python 3.14 it has only those that are not asyncio's own.
+ALL_TASKS: Any = (
+    getattr(tasks, "_scheduled_tasks", getattr(tasks, "_all_tasks", None)) if sys.version_info < (3, 14) else None
+)
 EAGER_TASKS: Any = getattr(tasks, "_eager_tasks", ())
 
 
@@ -39,6 +41,18 @@ class Host:
     name: as other hosts resolve it. up: it has not crashed. paused: it stands still, as a machine that swaps does.
     """
 
+    # How it begins. Universes are made by the thousand, and most hosts stay so.
+    skew_ns = 0
+    up = True
+    paused = False
+    on_task: Callable[[Any], None] | None = None
+    task: Any = None
+    watcher: Watcher | None = None
+    booted = False
+    frozen = False  # the universe ends
+    quiet = False  # nothing was left when its program had ended
+    _falls: bool | None = None  # it crashes as soon as its turn has ended; True: its power fails
+
     def __init__(self, universe: Universe[Any], world: World, name: str, main: Callable[[], Any] | None) -> None:
         self.universe = universe
         self.world = world
@@ -46,29 +60,20 @@ class Host:
         self.main = main
         self.machine = world.network.add(name)
         self.boot_ns = BOOT_NS * len(world.network.machines)
-        self.skew_ns = 0
-        self.up = True
-        self.paused = False
-        self.on_task: Callable[[Any], None] | None = None
-        self.task: Any = None
-        self.watcher: Watcher | None = None
-        self.booted = False
-        self.frozen = False  # the universe ends
-        self.quiet = False  # nothing was left when its program had ended
-        self._falls: bool | None = None  # it crashes as soon as its turn has ended; True: its power fails
-        self._clock_label = "clock " + name
 
     def boot(self) -> None:
         """Switch it on: a fresh loop, and the host's own program on it."""
         self.booted = self.up = self.machine.up = True
-        self.paused = False
+        if self.paused:
+            self.paused = False
         self.world.pids += 1
         self.pid = self.world.pids
         self.poll = Poll(self.world.kernel, self.name, self.main is not None, self.boot_ns)
         faults = self.universe.faults
         relaxed = faults is not None and RELAXED in faults.kinds
         self.loop: UniverseFate = (RelaxedFate if relaxed else UniverseFate)(self, self.poll)
-        self.watcher = None
+        if self.watcher is not None:
+            self.watcher = None
         cancels = faults is not None and "cancel" in faults.kinds
         if self.universe.promises or cancels or self.world.kernel.history is not None:
             self.watch()
@@ -93,7 +98,7 @@ class Host:
         faults = self.universe.faults
         if faults is not None and "clock" in faults.kinds:
             kernel = self.world.kernel
-            jump = kernel.decisions.decide(self._clock_label, 13, faults.kinds["clock"], kernel.now)
+            jump = kernel.decisions.decide("clock " + self.name, 13, faults.kinds["clock"], kernel.now)
             if jump:  # 1: forward by 0.1 s, 2: back by 0.1 s, 3 and 4: by 1 s, and so on to 10,000 s
                 step = 10 ** ((jump - 1) // 2) * 100_000_000
                 self.skew_ns += step if jump % 2 else -step
@@ -246,9 +251,15 @@ class Host:
 
     def pending(self) -> list[Any]:
         """The tasks that have not ended, in the order in which they were made."""
-        if ALL_TASKS is not None and not ALL_TASKS and not EAGER_TASKS:
-            return []  # not one in the process, as after most programs: `all_tasks` takes a while to say so
-        return sorted(tasks.all_tasks(self.loop), key=hash)  # they hash by number
+        loop = self.loop
+        if ALL_TASKS is None:
+            found = tasks.all_tasks(loop)
+        elif not ALL_TASKS and not EAGER_TASKS:  # not one in the process, as after most programs
+            return []
+        else:  # most are of universes that have ended, and done: `all_tasks` looks at their loops first
+            there = [task for task in (*ALL_TASKS, *EAGER_TASKS) if not task.done()]
+            found = {task for task in there if task.get_loop() is loop}
+        return sorted(found, key=hash)  # they hash by number
 
     def transports(self) -> list[Any]:
         """The transports that are there."""

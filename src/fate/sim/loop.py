@@ -37,6 +37,7 @@ class UniverseFate(Fate):
         _transports: Any
         _asyncgens: Any
         _selector: Any
+        _default_executor: Any
         _exception_handler: Any
         _task_factory: Any
 
@@ -75,6 +76,16 @@ class UniverseFate(Fate):
             if task is not None:
                 tasks._enter_task(self, task)
 
+    def close(self) -> None:
+        """As asyncio's. Most loops of a universe have nothing to let go of but their poll."""
+        if self._closed or self._debug or self._lit or self._default_executor or self._names or self._thread_id:
+            super().close()
+            return
+        self._closed = self._executor_shutdown_called = True
+        self._selector.close()
+        self._selector = None
+        self._forget_all()
+
     # -- no self-pipe, no real signals ----------------------------------------------------------------------------
 
     def _make_self_pipe(self) -> None:
@@ -110,7 +121,9 @@ class UniverseFate(Fate):
         self.made_tasks = self.made_tasks or name != "main"
         if self._task_factory is None and not self._debug:
             self._check_closed()
-            task = tasks.Task(coro, loop=self, name=name, **kwargs)
+            task = (
+                tasks.Task(coro, loop=self, name=name, **kwargs) if kwargs else tasks.Task(coro, loop=self, name=name)
+            )
         else:
             task = super().create_task(coro, name=name, **kwargs)
         if name != "main":

@@ -8,6 +8,7 @@ known here.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
@@ -89,9 +90,14 @@ class Held:
 
 
 def _import(text: str) -> ModuleType:
+    here = os.path.join(os.getcwd(), text)
+    module = _loaded.get(here)
+    if module is not None:
+        return module  # before the path is resolved, which takes a tenth of a small run
     path = Path(text).resolve()
     module = _loaded.get(str(path))
     if module is not None:
+        _loaded[here] = module
         return module
     name = path.stem if path.stem not in sys.modules else f"fate_scenario_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -107,5 +113,5 @@ def _import(text: str) -> ModuleType:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{last.filename}:{last.lineno}"
         raise ScenarioError(f"{text} cannot be imported: {type(error).__name__}: {error} (at {where})") from error
-    _loaded[str(path)] = module
+    _loaded[str(path)] = _loaded[here] = module
     return module

@@ -90,14 +90,15 @@ def note_maker(task: Any) -> None:
     """Remember on a task which line of the program has made it."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        name = frame.f_code.co_filename
-        if name == UNIVERSE:  # whoever has started the universe has made none of its tasks
-            return
+        code = frame.f_code
+        name = code.co_filename
         known = _libraries.get(name)
         if known is None:
             known = _libraries[name] = of_the_library(name)
         if not known:
-            task._fate_made = frame.f_code, frame.f_lasti  # which line that is takes a while to tell
+            task._fate_made = code, frame.f_lasti  # which line that is takes a while to tell
+            return
+        if name == UNIVERSE:  # whoever has started the universe has made none of its tasks
             return
         frame = frame.f_back
 
