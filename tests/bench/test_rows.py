@@ -13,8 +13,10 @@ import pytest
 
 from benchmarks.jobs import Job, bind, load_options
 from benchmarks.load import build
+from benchmarks.peers import parse_peer
 from benchmarks.registry import AsCheapAsAny, Group
 from benchmarks.rows import ROWS
+from benchmarks.runner import QUICK_TURNS, measure_row
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +66,19 @@ def test_every_style_of_server_is_measured(row: str) -> None:
     value = measure(row, "fate:new_event_loop")["value"]
     assert isinstance(value, float)
     assert value > 0
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the load generator wants a core of its own")
+def test_servers_take_turns_and_one_that_fails_holds_nobody_up() -> None:
+    factories = {"good": "fate:new_event_loop", "stock": "asyncio:new_event_loop", "bad": "no_such_module:loop"}
+    peers = [parse_peer(f"{name}={sys.executable}={factory}") for name, factory in factories.items()]
+    cells = measure_row(ROWS["protocol-10"], peers, 2, 0.02, lambda text: None)
+    for name in ("good", "stock"):
+        assert len(cells[name].values) == 2 * QUICK_TURNS
+        assert all(value is not None and value > 0 for value in cells[name].values)
+    assert cells["bad"].problem is not None
+    assert "no_such_module" in cells["bad"].problem
+    assert not any(cells["bad"].values)
 
 
 def test_the_load_generator_notices_a_wrong_echo() -> None:
