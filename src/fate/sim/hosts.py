@@ -19,6 +19,7 @@ from fate.sim.errors import HostError, StuckError
 from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS, RELAXED
 from fate.sim.kernel import Poll, Waits
 from fate.sim.loop import RelaxedFate, UniverseFate
+from fate.sim.network import Machine, addresses_of
 from fate.sim.states import NEVER
 from fate.sim.watcher import Watcher
 from fate.sim.world import BOOT_NS, World
@@ -51,6 +52,7 @@ class Host:
     booted = False
     frozen = False  # the universe ends
     quiet = False  # nothing was left when its program had ended
+    _machine: Machine | None = None
     _falls: bool | None = None  # it crashes as soon as its turn has ended; True: its power fails
 
     def __init__(self, universe: Universe[Any], world: World, name: str, main: Callable[[], Any] | None) -> None:
@@ -58,12 +60,23 @@ class Host:
         self.world = world
         self.name = name
         self.main = main
-        self.machine = world.network.add(name)
-        self.boot_ns = BOOT_NS * len(world.network.machines)
+        self.number = len(universe.hosts) + 1
+        self.boot_ns = BOOT_NS * self.number
+        if main is not None:
+            self._machine = world.network.add(name)
+
+    @property
+    def machine(self) -> Machine:
+        """The computer as the network knows it."""
+        if self._machine is None:
+            self._machine = self.world.network.machines[self.name]
+        return self._machine
 
     def boot(self) -> None:
         """Switch it on: a fresh loop, and the host's own program on it."""
-        self.booted = self.up = self.machine.up = True
+        self.booted = self.up = True
+        if self.main is not None:
+            self.machine.up = True
         if self.paused:
             self.paused = False
         self.world.pids += 1
@@ -330,7 +343,7 @@ class Host:
 
     def __repr__(self) -> str:
         state = "up" if self.up else "down"
-        return f"<Host {self.name!r} at {self.machine.ipv4}, {'paused' if self.paused else state}>"
+        return f"<Host {self.name!r} at {addresses_of(self.number)[0]}, {'paused' if self.paused else state}>"
 
 
 class _Ended:

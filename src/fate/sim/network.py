@@ -269,6 +269,11 @@ def as_seen_by(local: tuple[Any, ...], address: tuple[Any, ...]) -> tuple[Any, .
     return (MAPPED + address[0], address[1], 0, 0)
 
 
+def addresses_of(number: int) -> tuple[str, str]:
+    """The addresses of the machine of that number, from 1 on: IPv4 and IPv6."""
+    return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", f"fd00::{number:x}"
+
+
 class Network:
     """All machines of a universe and what is between them.
 
@@ -286,8 +291,7 @@ class Network:
 
     def add(self, name: str) -> Machine:
         """A new machine with the next free addresses."""
-        number = len(self.machines) + 1
-        ipv4, ipv6 = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}", f"fd00::{number:x}"
+        ipv4, ipv6 = addresses_of(len(self.machines) + 1)
         machine = Machine(self, name, ipv4, ipv6)
         self.machines[name] = self.by_address[ipv4] = self.by_address[ipv6] = machine
         return machine

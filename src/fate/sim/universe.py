@@ -118,9 +118,7 @@ class Universe(Generic[T]):
             self.kernel.history = []
         if self.faults is not None:
             self.kernel.order = max(0.0, self.faults.probability("order"))
-        network = Network(self.kernel, self.faults if self.faults is not None and self.faults.network else None)
-        network.strike = self
-        self.world = world.World(self.kernel, network)
+        self.world = world.World(self.kernel)
         self.world.universe = self
         self.world.others = Others(self)
         self.hosts: dict[str, Host] = {}
@@ -132,6 +130,13 @@ class Universe(Generic[T]):
         self._begun = False
         self.main = self.world.host = Host(self, self.world, "main", None)
         self.hosts["main"] = self.main
+
+    def make_network(self) -> Network:
+        """The network, with the machine of the main host. For `World`."""
+        network = Network(self.kernel, self.faults if self.faults is not None and self.faults.network else None)
+        network.strike = self
+        network.add("main")
+        return network
 
     @property
     def now(self) -> float:

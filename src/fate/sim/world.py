@@ -37,17 +37,25 @@ class World:
         others: Any
         universe: Any
 
-    def __init__(self, kernel: Kernel, network: Network) -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.network = network
+        self._network: Network | None = None
         self.threads = None
         self.shared: dict[End, Any] = {}  # how many descriptors each end has
         self.pids = FIRST_PID
         self.paths: list[str] = []  # of Unix sockets: to be removed at the end
 
+    @property
+    def network(self) -> Network:
+        """The network with the main host's machine; made when it is first asked for: many programs have no socket."""
+        if self._network is None:
+            self._network = self.universe.make_network()
+        return self._network
+
     def part(self) -> None:
         """The universe has ended: let go of all but the kernel, which sockets that are still there ask."""
-        self.network.part()
+        if self._network is not None:
+            self._network.part()
         self.kernel.waits = self.others = self.universe = None
         del self.host
 
