@@ -145,6 +145,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         _signal_handlers: dict[int, asyncio.Handle]
         _csock: socket.socket
         _check_callback: Callable[[Callable[..., object], str], None]
+        _coroutine_origin_tracking_enabled: bool
         _set_coroutine_origin_tracking: Callable[[bool], None]
         _asyncgen_firstiter_hook: Callable[[Any], None]
         _asyncgen_finalizer_hook: Callable[[Any], None]
@@ -370,7 +371,8 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         """
         self._check_closed()
         self._check_running()
-        self._set_coroutine_origin_tracking(self._debug)
+        if self._debug:
+            self._set_coroutine_origin_tracking(True)
         hooks = sys.get_asyncgen_hooks()
         try:
             self._thread_id = threading.get_ident()
@@ -385,7 +387,8 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
             loop_threads.discard(this_thread())
             self._unhear_signals()
             events._set_running_loop(None)
-            self._set_coroutine_origin_tracking(False)
+            if self._coroutine_origin_tracking_enabled:
+                self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*hooks)
 
     def _hear_signals(self) -> None:

@@ -118,15 +118,14 @@ class UniverseFate(Fate):
         if name is None:
             self._task_number += 1
             name = f"Task-{self._task_number}"
-        self.made_tasks = self.made_tasks or name != "main"
-        if self._task_factory is None and not self._debug:
-            self._check_closed()
+        if self._task_factory is None and not self._debug and not self._closed:
             task = (
                 tasks.Task(coro, loop=self, name=name, **kwargs) if kwargs else tasks.Task(coro, loop=self, name=name)
             )
         else:
             task = super().create_task(coro, name=name, **kwargs)
         if name != "main":
+            self.made_tasks = True
             note_maker(task)
         if self.host.on_task is not None:
             self.host.on_task(task)

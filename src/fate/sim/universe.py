@@ -120,7 +120,6 @@ class Universe(Generic[T]):
             self.kernel.order = max(0.0, self.faults.probability("order"))
         self.world = world.World(self.kernel)
         self.world.universe = self
-        self.world.others = Others(self)
         self.hosts: dict[str, Host] = {}
         self.failures: list[Failure] = []
         self.dead: list[Any] = []  # of hosts that crashed: kept, so that no `finally` runs while the universe does
@@ -130,6 +129,10 @@ class Universe(Generic[T]):
         self._begun = False
         self.main = self.world.host = Host(self, self.world, "main", None)
         self.hosts["main"] = self.main
+
+    def make_others(self) -> Others:
+        """Who runs while the main loop waits. For `World`."""
+        return Others(self)
 
     def make_network(self) -> Network:
         """The network, with the machine of the main host. For `World`."""
@@ -295,7 +298,8 @@ class Universe(Generic[T]):
         result.seconds = self.kernel.now / 1e9
         result.steps = self.kernel.steps
         for host in self.hosts.values():
-            host.disarm()
+            if host.watcher is not None:
+                host.disarm()
         if result.error is None:
             self.main.settle()
         self._collect()
@@ -306,13 +310,16 @@ class Universe(Generic[T]):
                 told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
                 names = (*failures.names_of(cause), str(report.get("message")))
                 self.note("report", f"{report.get('message')}{told}", cause, host.name, names)
-        result.events, self.kernel.history = self.kernel.history or [], None
-        result.reports = [report for host in self.hosts.values() for report in host.loop.reports]
+                result.reports.append(report)
+        if self.kernel.history is not None:
+            result.events, self.kernel.history = self.kernel.history, None
 
     def _collect(self) -> None:
         """Collect what nobody refers to: an error that nobody has asked for is reported then."""
-        if any(host.loop.made_tasks or host.loop.place.states for host in self.hosts.values()):
-            gc.collect(0)  # all that was made in this universe is young, for nothing was collected meanwhile
+        for host in self.hosts.values():
+            if host.loop.made_tasks or host.loop.place.states:
+                gc.collect(0)  # all that was made in this universe is young, for nothing was collected meanwhile
+                return
 
     def _note_leftovers(self, result: Result[T]) -> None:
         left = list(leftovers.dropped(self.world)) if self.world.dropped else []
@@ -320,6 +327,8 @@ class Universe(Generic[T]):
             if host.is_clean() or not host.up or (host.task is not None and not host.task.done()):
                 continue  # a host whose program goes on has left nothing behind
             left += leftovers.of_host(host)
+        if not left:
+            return
         result.leftovers = [each.text for each in left]
         told = [each.text for each in left if not self.allowed.named("leftover", each.names)]
         if told and result.error is None:

@@ -34,7 +34,6 @@ class World:
     if TYPE_CHECKING:
         host: Host
         threads: Threads | None
-        others: Any
         universe: Any
 
     def __init__(self, kernel: Kernel) -> None:
@@ -56,7 +55,7 @@ class World:
         """The universe has ended: let go of all but the kernel, which sockets that are still there ask."""
         if self._network is not None:
             self._network.part()
-        self.kernel.waits = self.others = self.universe = None
+        self.kernel.waits = self.universe = None
         del self.host
 
     def monotonic_ns(self) -> int:
@@ -107,7 +106,7 @@ class World:
     def need_others(self) -> None:
         """Have hosts and threads run while the main loop waits."""
         if self.kernel.waits is None:
-            self.kernel.waits = self.others
+            self.kernel.waits = self.universe.make_others()
 
 
 current: World | None = None
