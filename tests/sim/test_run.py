@@ -468,11 +468,11 @@ def test_a_reader_left_behind_is_told_and_what_listens_is_not():
         kept.append(await asyncio.start_server(lambda *_: None, "127.0.0.1", 7))
         ours, theirs = socket.socketpair()
         kept.extend((ours, theirs))
-        loop.add_reader(ours, print, "unread")
+        loop.add_reader(ours, print)
 
     result = sim.attempt(main)
     assert [failure.kind for failure in result.failures] == ["leftover"]
-    assert result.leftovers == ["reader print('unread')", f"socket {kept[2].fileno()} of a pair"]
+    assert result.leftovers == ["reader print()", f"socket {kept[2].fileno()} of a pair"]
     for each in kept:
         each.close()
 
