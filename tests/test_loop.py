@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 from support import DEADLINE, printed, turns
@@ -249,6 +250,53 @@ def test_its_clock_is_time_monotonic(loop: Fate) -> None:
     before = time.monotonic()
     now = loop.time()
     assert before <= now <= time.monotonic()
+
+
+def test_timers_go_by_a_time_that_is_put_on_the_loop_and_every_turn_looks_at_it(loop: Fate) -> None:
+    """As with asyncio: aiohttp's tests patch `time` of the running loop."""
+    told: list[str] = []
+
+    async def main() -> None:
+        now = loop.time()
+        with mock.patch.object(loop, "time") as time:
+            time.return_value = now
+            assert loop.time() == now
+            loop.call_at(now + 0.1, told.append, "at")
+            loop.call_later(0.1, told.append, "later")
+            loop.call_at(now + 1e6, told.append, "much later")
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert told == []
+            time.return_value = now + 0.1
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert told == ["at", "later"]
+        assert now <= loop.time() < now + DEADLINE
+        await asyncio.sleep(0.001)
+        assert told == ["at", "later"]
+
+    loop.run_until_complete(main())
+    with pytest.raises(AttributeError):
+        del loop.time
+    assert Fate.time(loop) == pytest.approx(time.monotonic(), abs=DEADLINE)
+
+
+def test_a_timer_that_is_due_at_just_the_time_that_a_subclass_tells_fires() -> None:
+    class Moved(Fate):
+        now = 10.1
+
+        def time(self) -> float:
+            return self.now
+
+    loop = Moved()
+    told: list[float] = []
+    for moment in (10.1, 4.35, 0.1 + 0.2, 12345.678):  # of which some are no whole nanoseconds in binary
+        loop.now = moment - 1
+        loop.call_later(1.0, told.append, moment)
+        loop.now = moment
+        turns(loop)
+        assert told[-1:] == [moment]
+    loop.close()
 
 
 def test_it_runs_on_a_selector_of_ones_own() -> None:

@@ -177,6 +177,7 @@ cpdef bint compiled() noexcept
 cpdef int64_t clock_ns() noexcept
 cpdef object run_in_context(object context, object callback, tuple args)
 cpdef bint can_share() except -1
+cpdef object bind(object method, object made)
 cpdef object copy_context()
 cpdef object copy_of(object context)
 cpdef Freelist recycle(type cls, bint tracked, int limit)

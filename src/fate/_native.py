@@ -15,7 +15,7 @@ from contextvars import Context, copy_context
 from sys import _getframe
 from threading import get_ident as this_thread
 from time import monotonic_ns as clock_ns
-from types import FrameType
+from types import FrameType, MethodType
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Notes",
     "SharedContext",
     "advance",
+    "bind",
     "call_with",
     "can_share",
     "clock_ns",
@@ -54,6 +55,11 @@ def compiled() -> bool:
 def copy_of(context: Context) -> Context:
     """A copy of `context`."""
     return context.copy()
+
+
+def bind(method: Callable[..., Any], made: object) -> Any:
+    """`method`, which takes an object, for the object `made`."""
+    return MethodType(method, made)
 
 
 def run_in_context(context: Context, callback: Callable[..., object], args: tuple[Any, ...]) -> BaseException | None:

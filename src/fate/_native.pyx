@@ -315,6 +315,7 @@ cdef extern from *:
     object fate_own(type cls, object method)
     object fate_pop_last(list items)
     object PyObject_Call(object function, object args, object kwargs)
+    object PyMethod_New(object method, object made)
     object fate_invoke(object callback, object result, object args, object kwargs, object failed)
     object fate_advance(object generator, object context, object value, int thrown, int *state)
     PyObject *fate_place(object skipped, int *instruction)
@@ -364,6 +365,11 @@ def _tells_contexts_apart():
     same = fate_shares(<PyObject *>before)
     variable.set(1)
     return same and not fate_shares(<PyObject *>before)
+
+
+cpdef object bind(object method, object made):
+    """`method`, which takes an object, for the object `made`."""
+    return PyMethod_New(method, made)
 
 
 cpdef object copy_context():

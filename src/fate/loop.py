@@ -9,6 +9,7 @@ library's selector loop, which runs on it unchanged. The private names of asynci
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import selectors
 import signal as signals
@@ -32,11 +33,12 @@ from asyncio import (
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from contextlib import suppress
+from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fate import singletons, sources
 from fate._native import compiled, loop_threads, own, this_thread
-from fate.core.engine import Engine, Instrument, Poll
+from fate.core.engine import Engine, Instrument, Poll, Time
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
 from fate.core.record import Recorder
@@ -137,6 +139,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         "_shut_down", "_sources", "_stacks", "_telling", "_threads",
     )  # fmt: skip
 
+    time = Time()
     slow_callback_duration: float
     _current_handle: Handle | None
     _observer: Instrument | None = None
@@ -166,6 +169,8 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
             else:
                 poll = SelectorPoll(selectors.DefaultSelector())
             Makers.__init__(self, poll, self._virtual_clock())
+            if type(self).time is not Engine.time:
+                self.keep_time_by(lambda: self.time())
             SelectorEventLoop.__init__(self, poll)
             if isinstance(poll, EpollPoll):
                 self._carry_streams()
@@ -196,7 +201,7 @@ class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ig
         """The clock of a subclass that has a `time()` of its own, or of a universe, in nanoseconds."""
         if type(self).time is Engine.time:
             return None if singletons.here().loop is None else time.monotonic_ns
-        return lambda: int(self.time() * 1e9)
+        return lambda: ceil(self.time() * 1e9)
 
     def _check_closed(self) -> None:
         if self._closed:
@@ -560,6 +565,16 @@ def _run_foreign(handle: asyncio.Handle) -> None:
     if not handle._cancelled:
         handle._run()
 
+
+def _settle_before_fork() -> None:
+    """What has been written leaves before a child is forked, which would send it a second time if it went on."""
+    loop = events._get_running_loop()
+    if isinstance(loop, Fate):
+        loop.settle()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_settle_before_fork)
 
 if compiled():
     for _method in (

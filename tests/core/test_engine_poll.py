@@ -17,6 +17,7 @@ from fate.core.engine import Engine, Poll
 from fate.core.handle import Handle
 
 FAST_TURNS = 16  # the constants of `fate.core.engine`, which a compiled module does not show
+BUSY_TURNS = 1
 FAST_NS = 50_000
 
 
@@ -116,6 +117,30 @@ def engine_turns(callback_ns: int, count: int) -> list[int]:
 
 def test_quick_callbacks_are_polled_between_every_seventeenth_turn() -> None:
     assert set(engine_turns(100, 200)[1:]) == {FAST_TURNS + 1}
+
+
+def test_after_a_poll_that_brought_something_the_next_come_soon_and_then_less_and_less_often() -> None:
+    """What follows from what it brought may bring more, and asyncio polls in every turn."""
+    at: list[int] = []
+
+    class Once(CountingPoll):
+        def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
+            at.append(turn)
+            if len(at) == 3:
+                ready.append(engine.make_handle(lambda: None, ()))
+                return 1
+            return 0
+
+    engine = Engine(Once(), Clock(1.0))
+
+    def again() -> None:
+        engine.call_soon(again)
+
+    engine.call_soon(again)
+    for turn in range(100):  # noqa: B007
+        engine.turn()
+    gaps = [after - before - 1 for before, after in itertools.pairwise(at)]
+    assert gaps[1:7] == [FAST_TURNS, BUSY_TURNS, 3, 7, 15, FAST_TURNS]
 
 
 def test_slow_callbacks_are_polled_between_every_turn_after_a_few() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import errno
+import functools
 import gc
 import logging
+import os
 import selectors
+import signal
 import socket
 import ssl
 import struct
@@ -22,7 +26,7 @@ from typing import Any, cast
 
 import pytest
 import trustme
-from support import Log, run_until, turns
+from support import DEADLINE, Log, run_until, turns
 
 from fate import Fate
 from fate.net import connections
@@ -360,6 +364,68 @@ def test_a_small_buffer_is_filled_until_nothing_is_left(loop: Fate, tcp: tuple[A
     run_until(loop, lambda: small.got == b"ten bytes.")
 
 
+@pytest.fixture
+def alarm() -> Iterator[Callable[..., Any]]:
+    """Raises a signal whose handler raises LookupError, without any of Python's code after it: a callback."""
+
+    def ring(*args: object) -> None:
+        raise LookupError("alarm")
+
+    before = signal.signal(signal.SIGUSR1, ring)
+    yield functools.partial(ctypes.PyDLL(None)["raise"], signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_what_comes_together_with_a_signal_whose_handler_raises_is_read_when_the_loop_runs_again(
+    loop: Fate, tcp: tuple[Any, Told, socket.socket], alarm: Callable[..., Any]
+) -> None:
+    transport, protocol, peer = tcp
+    protocol.deeds["data"] = lambda data: loop.stop()
+    transport.resume_reading()
+    turns(loop, 3)
+
+    def send() -> None:
+        peer.send(b"x")
+        loop.call_soon(alarm)  # then the queue is empty, and the poll comes
+
+    loop.call_soon(send)
+    guard = loop.call_later(DEADLINE, loop.stop)
+    try:
+        loop.run_forever()
+    except LookupError:
+        loop.run_forever()
+    guard.cancel()
+    assert protocol.log == [("made",), ("data", b"x")]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_was_not_read_because_the_program_was_to_end_is_read_when_the_loop_runs_again(
+    loop: Fate, tcp: tuple[Any, Told, socket.socket], stop: type[BaseException]
+) -> None:
+    class Interrupted(asyncio.BufferedProtocol):
+        got = b""
+        first = True
+
+        def get_buffer(self, sizehint: int) -> bytearray:
+            if self.first:
+                self.first = False
+                raise stop
+            self.buffer = bytearray(10)
+            return self.buffer
+
+        def buffer_updated(self, nbytes: int) -> None:
+            self.got += self.buffer[:nbytes]
+
+    transport, _, peer = tcp
+    interrupted = Interrupted()
+    transport.set_protocol(interrupted)
+    peer.send(b"x")
+    transport.resume_reading()
+    with pytest.raises(stop):
+        loop.run_forever()
+    run_until(loop, lambda: interrupted.got == b"x")
+
+
 def test_bytes_behind_urgent_data_are_read(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
     transport, protocol, peer = tcp
     peer.send(b"before ")
@@ -482,6 +548,73 @@ def test_a_callback_that_ends_the_loop_has_written(loop: Fate, connect: Connect)
     with pytest.raises(SystemExit):
         loop.run_forever()
     assert received(peer) == b"bye"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
+def test_a_forked_child_does_not_write_it_again(loop: Fate, connect: Connect) -> None:
+    transport, _, peer = connect()
+    statuses: list[int] = []
+
+    def fork() -> None:
+        transport.write(b"once")
+        child = os.fork()
+        if not child:
+            raise SystemExit
+        statuses.append(os.waitpid(child, 0)[1])
+        transport.write(b", and more")
+
+    loop.call_soon(fork)
+    me = os.getpid()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # other tests' threads may run
+            turns(loop)
+    finally:
+        if os.getpid() != me:
+            os._exit(7)
+    assert statuses == [7 << 8]
+    assert received(peer) == b"once, and more"
+
+
+@pytest.mark.parametrize("how", ["close", "detach"])
+def test_what_is_corked_does_not_go_to_the_file_that_got_the_number_of_a_closed_socket(loop: Fate, how: str) -> None:
+    protocol = Told()
+    ours, peer = socket.socketpair()
+    number = ours.fileno()
+    transport, _ = loop.run_until_complete(loop.connect_accepted_socket(lambda: protocol, ours))
+    with peer, tempfile.TemporaryFile() as file:
+
+        def end() -> None:
+            transport.write(b"for the peer")
+            getattr(ours, how)()
+            os.dup2(file.fileno(), number)
+
+        loop.call_soon(end)
+        turns(loop, 3)
+        os.close(number)
+        file.seek(0)
+        assert file.read() == b""
+    assert [what for what, *_ in protocol.log] == ["made", "lost"]
+    assert protocol.log[-1][1].errno == errno.EBADF
+
+
+def test_a_closed_socket_takes_nothing_of_what_comes_for_the_one_that_got_its_number(
+    loop: Fate, connect: Connect
+) -> None:
+    transport, protocol, peer = connect()
+    left, right = socket.socketpair()
+    with left, right:
+        ours = transport.get_extra_info("socket")._sock
+        number = ours.fileno()
+        peer.send(b"x")
+        ours.detach()
+        os.dup2(left.fileno(), number)
+        right.send(b"for another")
+        transport.pause_reading()
+        transport.resume_reading()  # watches the number
+        turns(loop, 3)
+        assert left.recv(100) == b"for another"
+    assert protocol.log[-1][1].errno == errno.EBADF
 
 
 def test_more_than_the_limit_does_not_wait_for_the_callbacks_end(loop: Fate, connect: Connect) -> None:

@@ -6,12 +6,13 @@ from cpython.exc cimport PyErr_Occurred
 from cpython.ref cimport Py_DECREF, PyObject
 
 from fate._native cimport (
-    Freelist, SharedContext, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, run_in_context, track,
+    Freelist, SharedContext, bind, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, run_in_context, track,
 )
 from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_run_usual
 from fate.core.timers cimport Timers
 
 cdef int FAST_TURNS
+cdef int BUSY_TURNS
 cdef int64_t FAST_NS
 cdef bint COMPILED
 cdef bint SHARES
@@ -22,6 +23,7 @@ cdef char LASTING
 cdef char SOURCE
 cdef short READY
 cdef Py_ssize_t OWED_MOST
+cdef object TIME
 
 
 cdef class Poll:
@@ -31,6 +33,7 @@ cdef class Poll:
     cpdef Handle set_writer(self, int fd, Handle handle)
     cpdef set_source(self, int fd, Handle source)
     cpdef bint has_more(self, int fd) except -1
+    cpdef remind(self)
 
 
 cdef class Engine(Owner):
@@ -43,6 +46,8 @@ cdef class Engine(Owner):
     cdef readonly object _instrument
     cdef SharedContext _shared
     cdef object _clock
+    cdef object _given_clock
+    cdef readonly object _own_time
     cdef list _unsettled
     cdef Py_ssize_t _owed
     cdef bint _asleep
@@ -115,7 +120,7 @@ cdef class Engine(Owner):
     @cython.locals(timer=TimerHandle)
     cdef TimerHandle _push_timer(self, double when, object callback, tuple args, object context)
 
-    @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t)
+    @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t, count=int)
     cdef int _look(self) except -1
 
     @cython.locals(queue=list, shared=SharedContext, outer=SharedContext, fast=bint, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint)
@@ -130,6 +135,13 @@ cdef class Engine(Owner):
 
     @cython.locals(handle=Handle, unsettled=list, done=Py_ssize_t)
     cdef int _settle(self) except -1
+    @cython.locals(current=int64_t)
+    cpdef settle(self)
     cdef object _run_plainly(self, Handle handle)
 
     cdef object _run_watched(self, Handle handle, object instrument)
+
+
+cdef class Time:
+    @cython.locals(loop=Engine)
+    cdef object _of(self, object engine)

@@ -13,14 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import Context
+from math import ceil
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fate._native import SharedContext, can_share, clock_ns, compiled, copy_context, copy_of, run_in_context, track
+from fate._native import (
+    SharedContext,
+    bind,
+    can_share,
+    clock_ns,
+    compiled,
+    copy_context,
+    copy_of,
+    run_in_context,
+    track,
+)
 from fate.core.handle import HANDLES, READY, Handle, Owner, TimerHandle  # noqa: F401 (HANDLES: used in the .pxd)
 from fate.core.timers import Timers
 
 FAST_TURNS = 16  # at most so many turns in a row without a poll
+BUSY_TURNS = 1  # the next turns without a poll, after one that brought something: what follows may bring more
 FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
 COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
@@ -71,6 +83,9 @@ class Poll:
         """Whether a source must read again, though it got less than it asked for."""
         return False
 
+    def remind(self) -> None:
+        """Tell of all again that sources were told of once: an exception may have kept them from reading."""
+
 
 class Engine(Owner):
     """The turn, the queue of ready handles, and the timers. `Fate` is built on it."""
@@ -89,7 +104,8 @@ class Engine(Owner):
         clock: gives the time in integer nanoseconds; by default `time.monotonic`'s.
         """
         self._poll = poll
-        self._clock = clock
+        self._clock = self._given_clock = clock
+        self._own_time: Callable[[], float] | None = None
         self._unsettled: list[Handle] = []  # who waits for the turn to end
         self._owed = 0  # what they weigh
         self._queue: list[Any] = []  # append is atomic: other threads push here too
@@ -112,6 +128,8 @@ class Engine(Owner):
     # -- time ---------------------------------------------------------------------------------------------------
 
     def _now(self) -> float:
+        if self._own_time is not None:
+            return self._own_time()
         if self._clock is not None:
             return self._clock() / 1e9
         return clock_ns() / 1e9
@@ -119,6 +137,15 @@ class Engine(Owner):
     def time(self) -> float:
         """The time on the engine's clock, in seconds. It never goes back."""
         return self._now()
+
+    def keep_time_by(self, time: Callable[[], float] | None) -> None:
+        """Have `time`, which gives seconds, tell when timers are due; None: the engine's clock again.
+
+        Every turn looks at it then: whoever moves it may count turns.
+        """
+        self._own_time = time
+        self._clock = self._given_clock if time is None else lambda: ceil(time() * 1e9)
+        self._fast_turns = 0
 
     # -- scheduling ---------------------------------------------------------------------------------------------
 
@@ -324,7 +351,7 @@ class Engine(Owner):
             elif elapsed < FAST_NS and self._fast_limit < FAST_TURNS:
                 self._fast_limit = 2 * self._fast_limit + 1 if self._fast_limit < FAST_TURNS // 2 else FAST_TURNS
         elif self._timers.count:
-            wait = self._timers.deadline() - now / 1e9
+            wait = self._timers.deadline() - (now / 1e9 if self._own_time is None else self._now())
             if wait <= 0.0:
                 timeout = 0
             elif wait < 86400.0:
@@ -333,14 +360,14 @@ class Engine(Owner):
                 timeout = 86400_000_000_000
         first = len(queue)
         if timeout == 0:
-            self._poll.poll(0, queue)
+            count = self._poll.poll(0, queue)
         else:
             self._shared.forget()  # while nothing happens, it keeps nothing alive
             self._asleep = True
             if len(queue) > self._head:  # another thread was faster
                 timeout = 0
             try:
-                self._poll.poll(timeout, queue)
+                count = self._poll.poll(timeout, queue)
             finally:
                 self._asleep = False
             now = self._clock() if self._clock is not None else clock_ns()
@@ -351,8 +378,15 @@ class Engine(Owner):
                 self._last_id += 1
                 handle.id = self._last_id
                 handle.cause = 0
-        if self._timers.count:
-            self._timers.collect(now / 1e9, queue)
+        if self._own_time is not None:  # whoever moves it looks when what is due comes
+            self._fast_turns = 0
+            self._timers.collect(self._now(), queue)
+        else:
+            if count and self._fast_limit > BUSY_TURNS:
+                self._fast_limit = BUSY_TURNS
+            self._fast_turns = self._fast_limit
+            if self._timers.count:
+                self._timers.collect(now / 1e9, queue)
         return 0
 
     def turn(self) -> None:
@@ -360,12 +394,16 @@ class Engine(Owner):
 
         While callbacks keep the queue from running empty, most turns do without the poll and the timers.
         """
-        self._turn()
+        try:
+            self._turn()
+        except BaseException:
+            self._poll.remind()
+            raise
 
     def full_turn(self) -> None:
         """One pass that polls and looks for due timers, also when there is work without."""
         self._fast_turns = 0
-        self._turn()
+        self.turn()
 
     def run_turns(self) -> None:
         """Turn until `_stopping` is set, once at least."""
@@ -376,6 +414,9 @@ class Engine(Owner):
                 self._turn()
                 if self._stopping:
                     break
+        except BaseException:  # a signal's handler may have raised it anywhere
+            self._poll.remind()
+            raise
         finally:
             self._shared.forget()
             self._current_id = 0
@@ -396,7 +437,6 @@ class Engine(Owner):
             self._fast_turns -= 1
         else:
             self._look()
-            self._fast_turns = self._fast_limit
         nested = self._turning  # a callback that turns the loop itself
         self._turning = True
         end = len(queue)
@@ -503,6 +543,15 @@ class Engine(Owner):
         self._owed = OWED_MOST
         return 0
 
+    def settle(self) -> None:
+        """Do now what is put off to the turn's end."""
+        current = self._current_id
+        if current and self._unsettled:  # 0: nothing runs, or it is being done
+            try:
+                self._settle()
+            finally:
+                self._current_id = current
+
     def _settle(self) -> int:
         self._current_id = 0
         self._owed = 0
@@ -575,3 +624,26 @@ class Engine(Owner):
     def _wake(self) -> None:
         """Make a waiting poll return; may be called from any thread."""
         raise NotImplementedError
+
+
+TIME: Any = Engine.time
+
+
+class Time:
+    """A loop's `time`: a method that a program may replace on one loop, as tests do. Timers go by what it put there."""
+
+    def __get__(self, engine: Any, owner: Any) -> Any:
+        return TIME if engine is None else self._of(engine)
+
+    def _of(self, engine: Any) -> Any:
+        loop = engine
+        own = loop._own_time
+        return bind(TIME, loop) if own is None else own
+
+    def __set__(self, engine: Any, time: Callable[[], float]) -> None:
+        engine.keep_time_by(time)
+
+    def __delete__(self, engine: Any) -> None:
+        if engine._own_time is None:
+            raise AttributeError("time was not replaced on this loop")
+        engine.keep_time_by(None)

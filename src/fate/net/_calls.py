@@ -18,6 +18,7 @@ __all__ = [
     "Table",
     "accept",
     "enter",
+    "fd_of",
     "leave",
     "name_of",
     "no_delay",
@@ -40,6 +41,12 @@ def enter(context: Context) -> int:
 def leave(context: Context) -> int:
     """Leave `context`: only compiled code can."""
     raise NotImplementedError
+
+
+def fd_of(sock: Any) -> int:
+    """The descriptor of a `socket.socket` as it is now: -1 once somebody has closed it."""
+    fd: int = sock.fileno()
+    return fd
 
 
 def receive(fd: int, room: int) -> bytes | OSError | None:

@@ -42,6 +42,9 @@ cdef class EpollPoll(Poll):
     @cython.locals(watch=Watch, mask=uint32_t, epoll=Epoll)
     cdef int _renew(self) except -1
 
+    @cython.locals(watch=Watch)
+    cpdef remind(self)
+
     @cython.locals(mask=uint32_t)
     cdef int _update(self, Watch watch) except -1
 

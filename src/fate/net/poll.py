@@ -156,6 +156,15 @@ class EpollPoll(Poll):
         watch = self._find(fd)
         return watch is not None and watch.events & MORE != 0
 
+    def remind(self) -> None:
+        """Tell of all again that sources were told of once: an exception may have kept them from reading."""
+        for watch in self._watches:
+            if watch is not None and watch.edge and watch.reader is not None and watch.mask:
+                try:
+                    self._epoll.modify(watch.fd, watch.mask, watch.generation)
+                except (OSError, ValueError):
+                    pass  # it was closed, or the poll was
+
     def _update(self, watch: Watch) -> int:
         """Tell the kernel what is wanted of `watch` now."""
         mask = 0

@@ -4,7 +4,7 @@ from fate._native cimport copy_of
 from fate.core.engine cimport Engine
 from fate.core.handle cimport Handle
 from fate.net._calls cimport (
-    enter, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
+    enter, fd_of, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
 )
 
 cdef bint COMPILED

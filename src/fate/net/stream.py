@@ -21,6 +21,7 @@ from fate._native import compiled, copy_of
 from fate.core.handle import Handle
 from fate.net._calls import (
     enter,
+    fd_of,
     leave,
     name_of,
     no_delay,
@@ -245,7 +246,7 @@ class Stream(Handle):
         """Take what has come and hand it to the protocol, whose errors come out."""
         if self._buffered:
             return self._read_into()
-        found: Any = receive(self._sock_fd, self._want)
+        found: Any = receive(fd_of(self._socket), self._want)
         if type(found) is not bytes:
             if found is not None:
                 self._fatal_error(found, "Fatal read error on socket transport")
@@ -273,7 +274,7 @@ class Stream(Handle):
         if self._lost:  # get_buffer has turned the loop itself
             return 0
         try:
-            count = receive_into(self._sock_fd, buffer)
+            count = receive_into(fd_of(self._socket), buffer)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -409,7 +410,7 @@ class Stream(Handle):
     def _send(self, data: Any, size: int) -> int:
         """Send `data`, with nothing before it; keep what the kernel does not take."""
         try:
-            sent = send(self._sock_fd, data, 0)
+            sent = send(fd_of(self._socket), data, 0)
             if sent < 0:
                 raise _os_error(-sent)
         except (SystemExit, KeyboardInterrupt):
@@ -447,9 +448,9 @@ class Stream(Handle):
         size = self._size
         rest = self._rest
         if rest is None:
-            sent = send(self._sock_fd, self._first, self._offset)
+            sent = send(fd_of(self._socket), self._first, self._offset)
         else:
-            sent = send_pieces(self._sock_fd, self._first, self._offset, rest)
+            sent = send_pieces(fd_of(self._socket), self._first, self._offset, rest)
         if sent == size:
             self._first = self._rest = None
             self._size = 0
