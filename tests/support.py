@@ -20,6 +20,11 @@ DEADLINE = 20.0
 """Seconds of real time after which what hangs has failed."""
 
 
+def examples(usual: int) -> int:
+    """How many examples a test with random scripts tries: `usual`, or as FATE_EXAMPLES says."""
+    return int(os.environ.get("FATE_EXAMPLES", usual))
+
+
 class Log(list[Any]):
     """A list, and callbacks that write into it."""
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import turns
+from support import examples, turns
 
 from fate import Fate
 
@@ -196,7 +196,7 @@ def play(loop: Any, kind: str, script: list[Any], folder: str) -> list[Any]:
     return log
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(kinds, scripts)
 def test_the_same_script_gives_the_same_bytes_and_the_same_callbacks(kind: str, script: list[Any]) -> None:
     if kind == "udp6" and not socket.has_ipv6:
