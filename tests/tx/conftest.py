@@ -5,6 +5,7 @@ The reactor is not the global one; what only works with that is tested in proces
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -31,6 +32,16 @@ def logged() -> Iterator[list[Any]]:
     log.addObserver(observe)
     yield failures
     log.removeObserver(observe)
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """Give the process its signal handlers back: importing or starting Twisted's reactors may leave theirs."""
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGCHLD]
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.fixture

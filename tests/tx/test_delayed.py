@@ -168,10 +168,13 @@ def test_a_call_moved_when_its_turn_has_almost_come_comes_once_and_then(
         assert call.active()
         call.reset(0.02)
 
+    def come() -> None:
+        came.append(time.monotonic() - start)
+        reactor.callLater(0.01, reactor.stop)
+
     start = time.monotonic()
     reactor.callLater(delay, postpone)  # both are in the queue then
-    call = reactor.callLater(delay, lambda: came.append(time.monotonic() - start))
-    reactor.callLater(0.05, reactor.stop)
+    call = reactor.callLater(delay, come)
     run()
     assert len(came) == 1
     assert came[0] >= 0.02
