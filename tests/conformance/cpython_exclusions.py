@@ -21,39 +21,7 @@ INSIDES = ("test_base_events.BaseEventLoopWithSelectorTests.*", "test_unix_event
 
 EXCLUSIONS: tuple[Exclusion, ...] = ()
 
-BLOCKING_TLS = "the test has one side in a thread and wraps a blocking socket in TLS: universes refuse that"
 IN_UNIVERSES: tuple[Exclusion, ...] = (
-    Exclusion("test_streams.StreamTests.test_open_*connection_no_loop_ssl", BLOCKING_TLS),
-    *[
-        Exclusion(f"test_ssl.TestSSL.test_{name}", BLOCKING_TLS)
-        for name in (
-            "create_connection_memory_leak",
-            "create_connection_ssl_1",
-            "create_connection_ssl_failed_certificate",
-            "create_server_ssl_1",
-            "create_server_ssl_over_ssl",
-            "flush_before_shutdown",
-            "remote_shutdown_receives_trailing_data",
-            "shutdown_cleanly",
-            "shutdown_timeout_handler_leak",
-            "shutdown_timeout_handler_not_set",
-            "start_tls_client_buf_proto_1",
-            "start_tls_client_corrupted_ssl",
-            "start_tls_client_reg_proto_1",
-            "start_tls_server_1",
-        )
-    ],
-    *[
-        Exclusion(f"test_sslproto.SelectorStartTLSTests.test_{name}", BLOCKING_TLS)
-        for name in (
-            "create_connection_memory_leak",
-            "create_connection_ssl_failed_certificate",
-            "start_tls_client_buf_proto_1",
-            "start_tls_client_corrupted_ssl",
-            "start_tls_client_reg_proto_1",
-            "start_tls_server_1",
-        )
-    ],
     Exclusion(
         "test_streams.StreamTests.test_read_all_from_pipe_reader",
         "universes refuse connect_read_pipe: a pipe is of the real world",

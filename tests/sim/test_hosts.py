@@ -425,3 +425,48 @@ def test_what_makes_no_sense_is_refused():
         universe.main.restart()
     with pytest.raises(UniverseError, match="real world"):
         sim.current()
+
+
+def test_what_makes_no_sense_is_refused_before_during_and_after():
+    universe = sim.Universe()
+    host = universe.host("b", nothing)
+    for call in (lambda: host.signal(15), host.crash, host.pause, lambda: universe.crash("nobody")):
+        with pytest.raises(HostError, match=r"is not up yet|there is no host 'nobody'"):
+            call()
+
+    async def main():
+        for number in (0, "TERM", 999):
+            with pytest.raises(HostError, match="a signal is a number"):
+                host.signal(number)
+
+    universe.run(main)
+    for call in (
+        lambda: universe.host("c", nothing),
+        lambda: universe.partition("main", "b"),
+        lambda: universe.always(lambda: True),
+        lambda: universe.restart("b"),
+    ):
+        with pytest.raises(ScenarioError, match="this universe has ended"):
+            call()
+
+
+async def needing(argument):
+    return argument
+
+
+async def nothing():
+    return None
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: sim.run(needing), "without arguments, .*missing a required argument: 'argument'"),
+        (lambda: sim.Universe().program("git", nothing), "async function of one argument"),
+        (lambda: sim.Universe().always(nothing), "a promise is a function .* that is not async"),
+        (lambda: sim.Universe(steps="many"), "the steps are a whole number"),
+    ],
+)
+def test_functions_that_cannot_be_called_so_are_refused(call, told):
+    with pytest.raises(ScenarioError, match=told):
+        call()

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import uuid
+import warnings
 import weakref
 from functools import partial
 from time import monotonic, sleep
@@ -394,7 +395,7 @@ def test_children_of_asyncio_are_refused():
     async def main():
         await asyncio.create_subprocess_exec("true")
 
-    with pytest.raises(UnsimulatedError, match="child process"):
+    with pytest.raises(UnsimulatedError, match="starting the program 'true' is not simulated"):
         sim.run(main)
 
 
@@ -639,3 +640,15 @@ def test_a_task_that_no_line_of_the_program_has_made_is_not_said_to_come_from_ou
     message = sim.attempt(main).failures[0].message
     [line] = [line for line in message.splitlines() if "serve)" in line]
     assert "made at" not in line
+
+
+def test_where_warnings_are_errors_what_was_dropped_is_left_behind_all_the_same():
+    async def main():
+        _, writer = await asyncio.open_connection(sock=socket.socketpair()[0])
+        writer.transport.pause_reading()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = sim.attempt(main)
+    assert [failure.kind for failure in result.failures] == ["leftover"]
+    assert result.failures[0].message.count("unclosed <") == 2

@@ -5,8 +5,8 @@
 
 The map: `universe` runs one program once; `decisions` is chance as a function of (seed, label, count); `kernel` has
 virtual time and readiness; `stream`, `datagram`, `sockets` and `names` are what programs see of the network,
-`network` and `links` what is between machines; `hosts` and `loop` are the machines; `clocks`, `threads` and `patches`
-put all that under an unchanged program; `faults` says what may go wrong.
+`network` and `links` what is between machines; `hosts` and `loop` are the machines; `clocks`, `threads`, `played`
+(child processes) and `patches` put all that under an unchanged program; `faults` says what may go wrong.
 
 Above that, many runs: `programs` and `trial` are one try of a program, `explore` searches, `shrink` finds what a run
 needs to fail, `keep` files it, and `report` tells it. The command line and the pytest plugin are made of these.

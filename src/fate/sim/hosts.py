@@ -11,6 +11,7 @@ import socket
 import sys
 from asyncio import events, tasks
 from collections.abc import Callable
+from signal import NSIG
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -205,8 +206,7 @@ class Host:
         """
         if self.main is None:
             raise HostError(f"host {self.name!r} cannot crash: it runs the test itself")
-        if not self.up:
-            raise HostError(f"host {self.name!r} is down already")
+        self._check_booted()
         if self.world.host is self:
             self._falls = power
             return
@@ -219,6 +219,8 @@ class Host:
         for transport in self.transports():
             self.universe.dead.append(transport._sock)
             transport._sock, transport._closing = None, True  # it would warn that nobody has closed it
+        for process in self.loop.processes.values():
+            process.forget()
         self.universe.dead.append(self.loop)
         self.loop._closed = True
         if self.world.threads is not None:
@@ -244,8 +246,7 @@ class Host:
         """
         if self.main is None:
             raise HostError(f"host {self.name!r} cannot be paused: it runs the test itself")
-        if not self.up:
-            raise HostError(f"host {self.name!r} is down: restart it first")
+        self._check_booted()
         self.paused = True
 
     def resume(self) -> None:
@@ -256,9 +257,18 @@ class Host:
     def signal(self, number: int) -> None:
         """Send its program a signal: calls the handler that it gave to `loop.add_signal_handler` or `signal.signal`.
 
-        Raises HostError if it has given none, and the signal would end it.
+        Raises HostError if it has given none, and the signal would end it; if it is down; for what is no signal.
         """
+        self._check_booted()
+        if not isinstance(number, int) or not 1 <= number < NSIG:
+            raise HostError(f"a signal is a number such as signal.SIGTERM, not {number!r}")
         signals.send(self, number)
+
+    def _check_booted(self) -> None:
+        if not self.booted:
+            raise HostError(f"host {self.name!r} is not up yet: it begins when the universe does")
+        if not self.up:
+            raise HostError(f"host {self.name!r} is down: restart it first")
 
     # -- its end ----------------------------------------------------------------------------------------------------
 
@@ -314,6 +324,8 @@ class Host:
         self.poll.driven = False
         self.world.host = self
         loop.place.enter()
+        for process in loop.processes.values():
+            process.forget()
         try:
             for _ in range(0 if self.quiet and not self.transports() else SETTLE):
                 left = self.pending()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 from asyncio import coroutines, tasks
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from fate.core.engine import Instrument
 from fate.loop import Fate
@@ -24,6 +25,7 @@ from fate.singletons import Place
 
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
+    from fate.sim.played import Process
 
 CHUNK = 64 * 1024
 MOST_OVERTAKEN = 4  # so many callbacks that wait may change places with a new one
@@ -32,6 +34,7 @@ MOST_OVERTAKEN = 4  # so many callbacks that wait may change places with a new o
 class UniverseFate(Fate):
     """One host's event loop. Made by `Host`."""
 
+    processes: Mapping[int, Process] = MappingProxyType({})  # children that are played, by their numbers
     if TYPE_CHECKING:
         made: frozenset[str]  # see `fresh.Fresh`
         _transports: Any
@@ -181,16 +184,24 @@ class UniverseFate(Fate):
                 os.lseek(number, offset + sent, os.SEEK_SET)
         return sent
 
-    async def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise unsimulated("starting a child process", "children of the process would live in the real world")
+    async def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any:
+        from fate.sim import played  # which few programs need
 
-    async def connect_read_pipe(self, protocol_factory: Any, pipe: Any) -> NoReturn:
-        """Refused: a pipe of the real world."""
-        raise unsimulated("loop.connect_read_pipe()", "use socket.socketpair()")
+        return await played.start(self, *args, **options)
 
-    async def connect_write_pipe(self, protocol_factory: Any, pipe: Any) -> NoReturn:
-        """Refused: a pipe of the real world."""
-        raise unsimulated("loop.connect_write_pipe()", "use socket.socketpair()")
+    async def connect_read_pipe(self, protocol_factory: Any, pipe: Any) -> Any:
+        """As asyncio's, for a socket; a pipe of the real world is refused."""
+        self._check_simulated(pipe, "loop.connect_read_pipe()")
+        return await super().connect_read_pipe(protocol_factory, pipe)
+
+    async def connect_write_pipe(self, protocol_factory: Any, pipe: Any) -> Any:
+        """As asyncio's, for a socket; a pipe of the real world is refused."""
+        self._check_simulated(pipe, "loop.connect_write_pipe()")
+        return await super().connect_write_pipe(protocol_factory, pipe)
+
+    def _check_simulated(self, pipe: Any, call: str) -> None:
+        if pipe.fileno() not in self.host.world.kernel.ends:
+            raise unsimulated(f"{call} of a real pipe", "use a socket of socket.socketpair()")
 
     def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
         if isinstance(error, UniverseError):

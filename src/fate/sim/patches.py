@@ -23,10 +23,13 @@ import threading
 import time
 import uuid
 import warnings
+from asyncio import base_subprocess, selector_events
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 
-from fate.sim import _swap, clocks, descriptors, names, selecting, signals, sockets, threads, world
+from fate.loop import Fate
+from fate.sim import _swap, clocks, descriptors, names, selecting, signals, sockets, threads, tls, world
 from fate.sim.errors import unsimulated
 from fate.sim.generator import GENERATOR
 
@@ -40,7 +43,7 @@ def _refuse(call: str, instead: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-CHILDREN = "children of the process would live in the real world"
+CHILDREN = "use asyncio.create_subprocess_exec(), and have the program played: fate.sim.current().program(name, play)"
 REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to tell of it, and what to do instead
     (getattr(module, name), name, f"{shown}.{name}()", why)
     for module, shown, names, why in [
@@ -74,15 +77,23 @@ _warn = warnings.warn
 
 
 def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = None, **others: Any) -> None:
-    """`warnings.warn`: that something was dropped without being closed is no warning here, but left behind."""
+    """`warnings.warn`: what was dropped without being closed counts as left behind, too."""
     kind = type(message) if isinstance(message, Warning) else category
     here = world.current
     if kind is ResourceWarning and here is not None and str(message).lower().startswith("unclosed"):
         here.dropped += (str(message),)
+        with suppress(ResourceWarning):  # where warnings are errors: `__del__` may raise none
+            clocks.real(_warn, message, category, stacklevel + 2, source, **others)
         return
     clocks.real(_warn, message, category, stacklevel + 2, source, **others)
 
 
+WARNERS: tuple[Any, ...] = (  # what they have as a default argument is not found by name
+    asyncio.BaseEventLoop,
+    base_subprocess.BaseSubprocessTransport,
+    selector_events._SelectorTransport,  # type: ignore[attr-defined]
+    Fate,
+)
 METHODS = (  # of real sockets: refused
     "_accept", "bind", "connect", "connect_ex", "listen", "recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg",
     "recvmsg_into", "send", "sendall", "sendmsg", "sendto", "shutdown",
@@ -91,7 +102,7 @@ METHODS = (  # of real sockets: refused
 
 _real_create = ssl.SSLSocket.__dict__["_create"]
 _real_select = selectors.SelectSelector.__dict__["_select"]
-_refuse_blocking_tls = _refuse("a blocking TLS socket (SSLContext.wrap_socket)", "use asyncio's ssl= or start_tls()")
+_tls_create: Any = classmethod(tls.create)
 
 
 def _refuse_semaphores(*args: Any, **kwargs: Any) -> NoReturn:
@@ -122,8 +133,12 @@ class Patches:
 
     def __init__(self) -> None:
         pairs = replacements()
-        for builtin, replacement, bound in [*clocks.BUILTINS, *signals.BUILTINS, (_warn, warn, False)]:
+        for builtin, replacement, bound in [*clocks.BUILTINS, *signals.BUILTINS]:
             _swap.prepare(builtin, replacement, bound, False)
+        self._warners = []
+        if not _swap.prepare(_warn, warn, False, True):
+            pairs.append((_warn, warn))
+            self._warners = [cls.__del__ for cls in WARNERS if cls.__del__.__defaults__ == (_warn,)]
         for builtin, replacement in [
             *RAISING,
             *[(builtin, _refuse(call, instead)) for builtin, _, call, instead in REFUSED],
@@ -174,8 +189,10 @@ class Patches:
         self._uuid, uuid._last_timestamp = uuid._last_timestamp, None  # type: ignore[attr-defined]
         for name, refuse in self._methods:
             setattr(socket_class, name, refuse)
+        for function in self._warners:
+            function.__defaults__ = (warn,)
         threading.Thread.join = threads.join  # type: ignore[method-assign]
-        ssl.SSLSocket._create = _refuse_blocking_tls  # type: ignore[attr-defined]
+        ssl.SSLSocket._create = _tls_create  # type: ignore[attr-defined]
         selectors.SelectSelector._select = staticmethod(selecting.select)  # type: ignore[attr-defined]
         if time.timezone or time.daylight:
             self._move_to_utc()
@@ -188,9 +205,12 @@ class Patches:
         _swap.swap(False)
         threading.Thread.join = threads.real_join  # type: ignore[method-assign]
         ssl.SSLSocket._create = _real_create  # type: ignore[attr-defined]
+        tls.take_away()
         selectors.SelectSelector._select = _real_select  # type: ignore[attr-defined]
         for name, _ in self._methods:
             delattr(socket_class, name)
+        for function in self._warners:
+            function.__defaults__ = (_warn,)
         _swap.exchange(self._places, False)
         uuid._last_timestamp = self._uuid  # type: ignore[attr-defined]
         GENERATOR.disarm()

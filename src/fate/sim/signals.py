@@ -67,13 +67,18 @@ def raise_signal(signalnum: int) -> None:
 
 
 def kill(pid: int, signalnum: int) -> None:
-    """`os.kill`: of the program itself; there are no others."""
-    if pid != _host().pid:
+    """`os.kill`: of the program itself, or of a child that is played."""
+    host = _host()
+    child = host.loop.processes.get(pid)
+    if child is not None:
+        child.send_signal(_check(signalnum) if signalnum else 0)
+        return
+    if pid != host.pid:
         if pid > world.FIRST_PID:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         raise unsimulated(f"os.kill({pid}, {signalnum})", INSTEAD)
     if signalnum:
-        send(_host(), _check(signalnum))
+        send(host, _check(signalnum))
 
 
 def send(host: Host, number: int) -> None:
@@ -99,7 +104,7 @@ def send(host: Host, number: int) -> None:
 
 
 def killpg(group: int, signalnum: int) -> None:
-    """`os.killpg`: of the program's own group, in which it is alone."""
+    """`os.killpg`: everybody is alone in a group."""
     kill(group, signalnum)
 
 

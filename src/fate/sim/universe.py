@@ -12,7 +12,8 @@ import inspect
 import os
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fate import singletons
 from fate.sim import failures, guard, leftovers, names, patches, world
@@ -32,6 +33,9 @@ from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
 from fate.sim.story import describe_tasks
+
+if TYPE_CHECKING:
+    from fate.sim.played import Child
 
 T = TypeVar("T")
 DAY = 86400.0
@@ -91,6 +95,8 @@ class Universe(Generic[T]):
     Raises ScenarioError for arguments of a wrong kind.
     """
 
+    programs: Mapping[str, Callable[[Child], Coroutine[Any, Any, Any]]] = MappingProxyType({})
+
     def __init__(
         self,
         seed: int = 0,
@@ -113,6 +119,8 @@ class Universe(Generic[T]):
         self.decisions = Decisions(seed, overrides, drawn)
         self.kernel = Kernel(self.decisions, int(limit * 1e9))
         if steps:
+            if not isinstance(steps, int):
+                raise ScenarioError(f"the steps are a whole number, 0 for as many as there are, not {steps!r}")
             self.kernel.most_steps = steps
         if history:
             self.kernel.history = []
@@ -151,8 +159,9 @@ class Universe(Generic[T]):
 
         what: it in words; by default, the function's name.
         """
-        if not callable(promise):
-            raise ScenarioError(f"a promise is a function without arguments, not {promise!r}")
+        self._check_open()
+        if not callable(promise) or inspect.iscoroutinefunction(promise):
+            raise ScenarioError(f"a promise is a function without arguments that is not async, not {promise!r}")
         self.promises.append((promise, what or getattr(promise, "__qualname__", repr(promise))))
         for host in self.hosts.values():
             if host.booted and host.watcher is None:
@@ -163,8 +172,10 @@ class Universe(Generic[T]):
 
         name: what other hosts resolve. main: an async function without arguments; it begins when the universe does, or
             at once, and again at each restart.
-        Raises HostError if there is one of that name; ScenarioError if `main` is no async function.
+        Raises HostError if there is one of that name; ScenarioError if `main` is no async function, or the universe has
+            ended.
         """
+        self._check_open()
         check_scenario(main)
         if not isinstance(name, str) or not name or not name.replace("-", "").replace(".", "").isalnum():
             raise HostError(f"a host's name is made of letters, digits, hyphens and dots, not {name!r}")
@@ -175,6 +186,17 @@ class Universe(Generic[T]):
         if world.current is self.world:
             host.boot()
         return host
+
+    def program(self, name: str, play: Callable[[Child], Coroutine[Any, Any, Any]]) -> None:
+        """Have the program `name` played by a function where `asyncio.create_subprocess_exec` starts it, on any host.
+
+        name: as it is started, or the last part of its path; "sh" is what `create_subprocess_shell` starts.
+        play: an async function of one argument, a `Child`: its words, its environment and its pipes. What it returns is
+            the exit status; None: 0. A signal cancels it.
+        Raises ScenarioError if `play` is no async function.
+        """
+        check_scenario(play, 1)
+        self.programs = {**self.programs, name: play}
 
     def partition(self, source: str, target: str, both: bool = True) -> None:
         """Let nothing through from one host to another any more; both: nor back. TCP sends it again after `heal`.
@@ -199,10 +221,19 @@ class Universe(Generic[T]):
             raise ScenarioError(f"a way is slower by a number of seconds, 0 or more, not {seconds!r}")
         self.world.network.way(source, target).extra = int(seconds * 1e9)
 
+    def _check_open(self) -> None:
+        if self._begun and world.current is not self.world:
+            raise ScenarioError("this universe has ended: make another one")
+
+    def _known(self, name: str) -> Host:
+        self._check_open()
+        if name not in self.hosts:
+            raise HostError(f"there is no host {name!r}; there are: {', '.join(self.hosts)}")
+        return self.hosts[name]
+
     def _check_two(self, source: str, target: str) -> None:
-        for name in (source, target):
-            if name not in self.hosts:
-                raise HostError(f"there is no host {name!r}; there are: {', '.join(self.hosts)}")
+        self._known(source)
+        self._known(target)
         if source == target:
             raise HostError(f"nothing can come between {source!r} and itself")
 
@@ -223,14 +254,16 @@ class Universe(Generic[T]):
             network.way(target, source).heal()
 
     def crash(self, name: str) -> None:
-        """Crash a host, if it is up."""
-        if self.hosts[name].up:
-            self.hosts[name].crash()
+        """Crash a host, if it is up. Raises HostError for a name that is none, and for the main host."""
+        host = self._known(name)
+        if host.up:
+            host.crash()
 
     def restart(self, name: str) -> None:
-        """Switch a host on again, if it is down."""
-        if not self.hosts[name].up:
-            self.hosts[name].restart()
+        """Switch a host on again, if it is down. Raises HostError for a name that is none."""
+        host = self._known(name)
+        if not host.up:
+            host.restart()
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run `main()` on the host "main"; return what it returns.
@@ -403,9 +436,10 @@ def _give_up() -> None:
     raise StuckError("the universe has ended")
 
 
-def check_scenario(main: object) -> None:
-    """Raise ScenarioError unless `main` is an async function that can be called without arguments."""
-    if getattr(getattr(main, "__code__", None), "co_flags", 0) & inspect.CO_COROUTINE:
+def check_scenario(main: object, arguments: int = 0) -> None:
+    """Raise ScenarioError unless `main` is an async function that can be called with so many arguments."""
+    code = getattr(main, "__code__", None)
+    if code is not None and code.co_flags & inspect.CO_COROUTINE and code.co_argcount == arguments:
         return  # most are plain async functions
     if inspect.iscoroutine(main):
         main.close()
@@ -414,8 +448,13 @@ def check_scenario(main: object) -> None:
     while isinstance(function, functools.partial):
         function = function.func
     called = getattr(type(function), "__call__", None)  # noqa: B004  # of an object with an async __call__
+    wanted = "an async function without arguments" if not arguments else "an async function of one argument"
     if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)):
-        raise ScenarioError(f"what runs in a universe is an async function without arguments, not {main!r}")
+        raise ScenarioError(f"what runs in a universe is {wanted}, not {main!r}")
+    try:
+        inspect.signature(main).bind(*[None] * arguments)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ScenarioError(f"what runs in a universe is {wanted}, not {main!r}: {error}") from None
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], seed: int = 0, faults: Any = None) -> T:
