@@ -12,9 +12,9 @@ class Suite:
     """``tests`` are paths in the source distribution; ``options`` pytest's; ``copied`` what the tests stand among.
 
     ``requirements`` are what the tests import beside the project itself. ``never`` are parts of test names that are
-    not run on any loop, ``own_choices`` those that only Fate may fail, each with its reason. ``service`` is the server
-    that the tests talk to. ``redirect`` names attributes (``module:name``) that make loops without asking asyncio's
-    policy, ``quiet`` loggers that the project's own test runner silences.
+    not run on any loop, each with its reason. ``service`` is the server that the tests talk to. ``redirect`` names
+    attributes (``module:name``) that make loops without asking asyncio's policy, ``quiet`` loggers that the project's
+    own test runner silences.
     """
 
     name: str
@@ -24,20 +24,11 @@ class Suite:
     options: tuple[str, ...] = ()
     copied: tuple[str, ...] = ("tests", "pyproject.toml", "pytest.ini", "setup.cfg")
     never: dict[str, str] = field(default_factory=dict)
-    own_choices: dict[str, str] = field(default_factory=dict)
     service: str | None = None
     redirect: tuple[str, ...] = ()
     quiet: tuple[str, ...] = ()
 
 
-CLOSED_BEHIND = (
-    "asyncio raises when one of two directions is removed from a descriptor that was closed behind its back; Fate has"
-    " nothing to remove and says nothing (tests/net/test_poll.py)"
-)
-LOOKED_AT_LATER = (
-    "the client's failure ends the test some turns before the server, in the same loop, is told of its own, and the"
-    " test wants no word of that: Fate runs up to 16 turns without a look at the sockets while callbacks make callbacks"
-)
 REPEATS = "repeats other tests, on uvloop or Trio"
 
 SUITES = {
@@ -68,13 +59,6 @@ SUITES = {
             options=("-o", "python_files=*_test.py", "-p", "no:logging"),  # its tests look at the log themselves
             copied=("tornado/test",),
             quiet=("tornado.access",),
-            own_choices={
-                "TestIOStreamSSL::test_inline_read_error": CLOSED_BEHIND,
-                "TestIOStreamSSLContext::test_inline_read_error": CLOSED_BEHIND,
-                "SimpleHTTPSClientTestCase::test_error_logging": LOOKED_AT_LATER,
-                "SimpleHTTPSClientTestCase::test_ssl_context_handshake_fail": LOOKED_AT_LATER,
-                "SimpleHTTPSClientTestCase::test_ssl_options_handshake_fail": LOOKED_AT_LATER,
-            },
         ),
         Suite(
             "aiohttp",
@@ -118,9 +102,6 @@ SUITES = {
                     "worker",
                 )
             ),
-            own_choices={
-                "test_keepalive_expires_on_time": "it patches the loop's `time`; Fate's timers have their own clock",
-            },
             options=("-m", "not dev_mode and not autobahn and not internal"),
         ),
         Suite(

@@ -203,14 +203,13 @@ def read(results: Path, made: Run) -> str | None:
     return running
 
 
-def lost_tests(suite: Suite, stock: Run, fate: Run) -> list[str]:
-    """What stock asyncio passes and Fate does not, but for the choices that are Fate's to make."""
+def lost_tests(stock: Run, fate: Run) -> list[str]:
+    """What stock asyncio passes and Fate does not."""
     return sorted(
         test
         for test, verdict in stock.verdicts.items()
         if verdict.outcome == "passed"
         and fate.verdicts.get(test, Verdict("error", "it did not run")).outcome != "passed"
-        and not any(part in test for part in suite.own_choices)
     )
 
 
@@ -219,7 +218,7 @@ def steadily_lost(suite: Suite, origin: Path, lost: list[str], limit: float) -> 
     for _ in range(AGAIN):
         if lost:
             stock, fate = (run(suite, origin, loop, lost, limit) for loop in (STOCK, FATE))
-            lost = [test for test in lost if test in lost_tests(suite, stock, fate)]
+            lost = [test for test in lost if test in lost_tests(stock, fate)]
     return lost
 
 
@@ -243,7 +242,7 @@ def compare(suite: Suite, options: argparse.Namespace) -> dict[str, object]:
         print(f"{suite.name}: not run {where}: {part}: {words.strip().splitlines()[-1]}")
         if options.verbose:
             print(words)
-    first = lost_tests(suite, stock, fate)
+    first = lost_tests(stock, fate)
     lost = steadily_lost(suite, origin, first, options.limit)
     for test in lost:
         verdict = fate.verdicts.get(test, Verdict("error", "it did not run"))
@@ -252,10 +251,6 @@ def compare(suite: Suite, options: argparse.Namespace) -> dict[str, object]:
             print(verdict.detail)
     for test in sorted(set(first) - set(lost)):
         print(f"unsteady, not counted: {test}: {last_words(fate.verdicts[test])}")
-    for test in fate.verdicts:
-        for part, reason in suite.own_choices.items():
-            if part in test and fate.verdicts[test].outcome != "passed":
-                print(f"Fate's own choice: {test}: {reason}")
     looped = sum(verdict.loops > 0 for verdict in fate.verdicts.values())
     better = sum(
         fate.verdicts[test].outcome == "passed" and verdict.outcome in ("failed", "error")

@@ -163,7 +163,7 @@ class Play:
         self.turn(1 if what == "turn" else 80 if self.much else 6)
 
     def send_file(self, size: int) -> None:
-        if self.transport is None or self.transport.is_closing() or self.sending is not None:
+        if self.transport is None or self.transport.is_closing() or self.sending is not None or self.files:
             return
         file = tempfile.TemporaryFile()  # noqa: SIM115 (the play's end closes it)
         self.files.append(file)
@@ -174,7 +174,8 @@ class Play:
             try:
                 self.tell("sent", await self.loop.sendfile(self.transport, file))
             except Exception as error:
-                self.tell("raised", "sendfile", type(error).__name__)
+                if not self.transport.is_closing():  # else asyncio may go on waiting for the closed socket, for ever
+                    self.tell("raised", "sendfile", type(error).__name__)
 
         self.sending = self.loop.create_task(send())
         self.turn(10)
@@ -323,7 +324,9 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
         ours, _ = server.accept()
     for sock in (ours, peer):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)
-    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+        )  # asyncio's second small write would wait, not a cork's
     return ours, peer
 
 
