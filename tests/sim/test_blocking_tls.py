@@ -11,20 +11,16 @@ import ssl
 import threading
 import time
 
+import httpx
 import pytest
-import requests
 import trustme
 
 from fate import sim
 
 
 @pytest.fixture(scope="module")
-def authority():
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def contexts(authority):
+def contexts():
+    authority = trustme.CA()
     server, client = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(server)
     authority.configure_trust(client)
@@ -188,9 +184,7 @@ class Hello(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_the_library_s_servers_and_clients_with_tls(authority, contexts, tmp_path):
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-
+def test_servers_and_clients_of_libraries_with_tls(contexts):
     async def main():
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 8443), Hello)
         server.socket = contexts[0].wrap_socket(server.socket, server_side=True)
@@ -202,9 +196,8 @@ def test_the_library_s_servers_and_clients_with_tls(authority, contexts, tmp_pat
             connection.request("GET", "/")
             first = connection.getresponse().read()
             connection.close()
-            with requests.Session() as session:
-                session.trust_env = False
-                second = session.get("https://localhost:8443/", verify=str(tmp_path / "ca.pem")).content
+            with httpx.Client(verify=contexts[1], trust_env=False) as client:
+                second = client.get("https://localhost:8443/").content
             return first, second
 
         try:

@@ -39,11 +39,11 @@ async def graceful(child):
 
 
 async def stubborn(child):
-    while True:
-        try:
-            await asyncio.sleep(3600)
-        except asyncio.CancelledError:
-            child.stdout.write(b"never\n")
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        child.stdout.write(b"never\n")
+    await asyncio.sleep(3600)
 
 
 async def endless(child):
