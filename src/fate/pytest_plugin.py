@@ -113,8 +113,8 @@ def _fail(item: pytest.Function, program: Held, rules: Rules, found: Outcome, ru
     kept = keep(program, rules, found, "pytest")
     if kept is None:
         pytest.fail(unsteady(item.nodeid, found), pytrace=False)
-    Store(item.config.rootpath).put(kept)
-    line = f"pytest {shlex.quote(item.nodeid)} --fate-replay {kept.id}"
+    store = Store(item.config.rootpath)
+    line = store.keep(kept, f"pytest {shlex.quote(item.nodeid)} --fate-replay {kept.id}")
     item.add_report_section("call", "by fate", report(kept, runs, line, found))
     _raise(attempt(program, rules, kept.trial)[1], kept.trouble.message)
 

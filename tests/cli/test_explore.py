@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import FATE, Workshop
+from .conftest import DEADLINE, FATE, Workshop
 
 BANK = """
-    import asyncio, os
+    import asyncio, ctypes, os, sys
 
     async def serve(reader, writer):
         try:
@@ -36,6 +39,19 @@ BANK = """
 
     async def needs_environment():
         assert os.environ["NEEDED"] == "yes"
+
+    async def exits():
+        await asyncio.gather(asyncio.sleep(1), stop())
+
+    async def stop():
+        raise SystemExit(0)
+
+    async def told():
+        print("begun", file=sys.stderr, flush=True)
+        await asyncio.sleep(1)
+
+    async def dies():
+        ctypes.string_at(0)
 
     async def in_order():
         order = []
@@ -156,7 +172,47 @@ def test_a_program_gets_the_variables_that_it_needs_and_no_others(workshop: Work
     assert done.code == 0
 
 
+def test_a_program_that_exits_has_failed_whatever_its_code(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::exits", "--seeds", "3")
+    assert done.code == 1 and "bank.py::exits failed: SystemExit: 0" in done.out
+    assert workshop.fate("explore", "bank.py::exits", "--seeds", "3", "--allow", "exception:SystemExit").code == 0
+
+
+def test_what_cannot_be_kept_is_told_all_the_same(workshop: Workshop, bank: Path) -> None:
+    (workshop.home / ".fate").write_text("no folder")
+    done = workshop.fate("explore", "bank.py::needs_environment", "--seeds", "1")
+    assert done.code == 1 and "bank.py::needs_environment failed: KeyError: 'NEEDED'" in done.out
+    assert "Replay it: not possible, for it cannot be kept: " in done.out and "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_a_search_with_one_line(workshop: Workshop, bank: Path, jobs: str) -> None:
+    words = [*FATE, "explore", "bank.py::told", "--seeds", "1000000", "-j", jobs]
+    with subprocess.Popen(
+        words, cwd=workshop.home, env=workshop.env, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        while "begun" not in process.stderr.readline():
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of its processes
+        try:
+            err = process.communicate(timeout=DEADLINE)[1]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        rest = [line for line in err.splitlines() if line not in ("", "begun")]
+    [line] = rest
+    assert process.returncode == 130 and re.fullmatch(r"bank.py::told: stopped after \d+ runs, none of .*", line)
+
+
+def test_a_process_that_dies_is_told(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::dies", "-j", "2")
+    assert done.code == 2 and "a process that carries runs of bank.py::dies has died after 0 runs" in done.err
+    assert "Traceback" not in done.err
+
+
 REFUSED = {
+    "a variable that is not set": (["explore", "bank.py::pay", "--env", "A=1"], "no environment variable 'A=1'"),
     "no function": (["explore", "bank.py"], "FILE::function"),
     "no file": (["explore", "nowhere.py::main"], "there is no file nowhere.py"),
     "no such function": (["explore", "bank.py::main"], "there is no function 'main' in bank.py"),

@@ -78,6 +78,7 @@ REFUSED = {
     "TLS on a real socket": lambda: ssl.create_default_context().wrap_socket(OUTSIDE[0], server_hostname="x"),
     "fromfd of a file": lambda: socket.fromfd(0, socket.AF_INET, socket.SOCK_STREAM),
     "select.epoll": lambda: select.epoll(),
+    "os._exit": lambda: os._exit(0),
     "select of a real descriptor": lambda: select.select([0], [], [], 0),
     "signal.alarm": lambda: signal.alarm(1),
     "signal.pthread_sigmask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, []),

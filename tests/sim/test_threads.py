@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fate import sim
-from fate.sim.errors import StuckError
+from fate.sim import threads
+from fate.sim.errors import BlockedThreadError, StuckError
 
 
 def test_a_job_sleeps_in_virtual_time_while_the_loop_goes_on():
@@ -203,3 +205,38 @@ def test_what_a_thread_raises_is_a_failure_of_the_run():
 
     [failure] = sim.attempt(main).failures
     assert (failure.kind, failure.message) == ("report", "Exception in thread worker: LookupError: in a thread")
+
+
+def test_a_thread_that_exits_is_no_failure_as_in_the_real_world():
+    async def main():
+        threading.Thread(target=sys.exit, args=(3,)).start()
+        await asyncio.sleep(1)
+
+    assert sim.attempt(main).ok
+
+
+@pytest.mark.parametrize("kind", ["thread", "executor"])
+def test_a_thread_that_never_yields_is_told_and_ended(monkeypatch, kind):
+    monkeypatch.setattr(threads, "PATIENCE", 0.2)
+    ran = []
+
+    def compute_for_ever():
+        ran.append(threading.current_thread())
+        while True:
+            pass
+
+    async def main():
+        if kind == "executor":
+            await asyncio.to_thread(compute_for_ever)
+        threading.Thread(target=compute_for_ever).start()
+        await asyncio.sleep(1)
+
+    with pytest.raises(BlockedThreadError, match=r"(?s)gives nobody else a turn: .*in compute_for_ever"):
+        sim.run(main)
+    [thread] = ran
+    thread.join()  # or this never returns, and neither does the process
+
+    async def after():
+        return await asyncio.to_thread(lambda: "as before")
+
+    assert sim.run(after) == "as before"

@@ -6,10 +6,12 @@ What is searched and how lives in `fate.sim.explore`; here are the options, the 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +64,8 @@ def command(
 
     FILE::FUNCTION is an async function without arguments. It is run in a universe: once as it is, then with each
     single fault, then with many at random. The first failure is shrunk, reported, and kept in .fate/ for
-    `fate replay`; next time it is tried first. The exit code is 1 if there is one, else 0.
+    `fate replay`; next time it is tried first. The exit code is 1 if there is one, else 0; 130
+    after Ctrl-C.
 
     \b
       fate explore bank.py::transfer --seeds 1000 -j 2
@@ -91,6 +94,7 @@ def command(
 
 
 def _explore(program: Program, rules: Rules, seeds: range | list[int], jobs: int, store: Store, singles: bool) -> int:
+    from fate.sim.errors import ScenarioError
     from fate.sim.explore import Search
 
     began = time.perf_counter()
@@ -99,7 +103,16 @@ def _explore(program: Program, rules: Rules, seeds: range | list[int], jobs: int
         search = Search(
             program, rules, seeds, kept=old, singles=singles, executor=executor, workers=jobs, on_progress=show
         )
-        found = search.find()
+        try:
+            found = search.find()
+        except KeyboardInterrupt:
+            click.echo(f"\n{program.name}: stopped after {search.runs} runs, none of which failed", err=True)
+            return 128 + signal.SIGINT
+        except BrokenProcessPool as error:
+            raise ScenarioError(
+                f"a process that carries runs of {program.name} has died after {search.runs} runs: something has "
+                "killed it, such as a lack of memory or a broken C extension; with -j 1 it is this process that dies"
+            ) from error
     seconds = time.perf_counter() - began
     pace = f"{search.runs} runs in {seconds:.1f} s, {search.runs / seconds:,.0f} a second"
     if found is None:
@@ -117,8 +130,7 @@ def _tell(program: Program, rules: Rules, found: Outcome, runs: int, store: Stor
     kept = keep(program, rules, found, "fate")
     if kept is None:
         return unsteady(program.name, found)
-    store.put(kept)
-    return report(kept, runs, f"fate replay {kept.id}", found)
+    return report(kept, runs, store.keep(kept, f"fate replay {kept.id}"), found)
 
 
 def _check(program: Program, rules: Rules, seed: int) -> int:
@@ -141,7 +153,9 @@ class _Pool:
     def __init__(self, jobs: int) -> None:
         self.executor: Executor | None = None
         if jobs > 1:  # forked, so that each has this process's hashes and addresses
-            self.executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"))
+            from fate.sim.guard import ignore_ctrl_c
+
+            self.executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), ignore_ctrl_c)
 
     def __enter__(self) -> Executor | None:
         return self.executor

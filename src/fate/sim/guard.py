@@ -44,6 +44,16 @@ def take() -> BlockedThreadError | None:
     return BlockedThreadError(_found.pop()) if _found else None
 
 
+def ignore_ctrl_c() -> None:
+    """Have this process leave Ctrl-C to the one that it carries runs for."""
+    signal.signal(signal.SIGINT, _interrupted)
+
+
+def _interrupted(number: int, frame: Any) -> None:
+    if _found:  # by the guard
+        raise KeyboardInterrupt
+
+
 def _guard() -> None:
     before, since = None, 0.0
     while True:
@@ -76,7 +86,7 @@ def _interrupt(ident: int) -> None:
         "It computes for ever, or waits for something outside of the universe"
     )
     main = threading.main_thread().ident
-    if ident == main and _getsignal(signal.SIGINT) is signal.default_int_handler:
+    if ident == main and _getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupted):
         _kill(ident, signal.SIGINT)
     else:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(KeyboardInterrupt))

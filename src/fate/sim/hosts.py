@@ -7,6 +7,7 @@ others are turned while it waits. A host can crash (nothing of it runs again), s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
 from asyncio import events, tasks
@@ -334,7 +335,10 @@ class Host:
                 for transport in self.connections():
                     transport.abort()
                 if left:
-                    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+                    with contextlib.suppress(
+                        SystemExit
+                    ):  # it comes through one task after another, as in `asyncio.run`
+                        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
                 elif self.transports():
                     loop.run_until_complete(asyncio.sleep(0))
                 else:

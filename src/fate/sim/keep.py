@@ -67,6 +67,14 @@ class Store:
         path.write_bytes(msgspec.json.encode(kept))
         return path
 
+    def keep(self, kept: Kept, replay: str) -> str:
+        """Write one; return `replay`, the command that shows it again, or why that cannot be."""
+        try:
+            self.put(kept)
+        except OSError as error:
+            return f"not possible, for it cannot be kept: {error}"
+        return replay
+
     def get(self, id: str) -> Kept:
         """Read one. Raises ReplayError if there is none of that id, or it cannot be read."""
         path = self.folder / f"{id}.json"

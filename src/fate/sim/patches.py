@@ -49,6 +49,7 @@ REFUSED: list[tuple[Any, str, str, str]] = [  # the builtin, its name, how to te
     for module, shown, names, why in [
         (os, "os", ["fork", "forkpty", "posix_spawn", "posix_spawnp", "system", "execv", "execve"], CHILDREN),
         (_posixsubprocess, "_posixsubprocess", ["fork_exec"], CHILDREN),
+        (os, "os", ["_exit", "abort"], "it would end the process that all runs are in: raise SystemExit"),
         (_signal, "signal", signals.REFUSED, signals.INSTEAD),
         (select, "select", ["epoll"], "use asyncio, or the module selectors"),
         (time, "time", ["clock_settime", "clock_settime_ns"], "the fault `clock` sets clocks forward and back"),

@@ -11,6 +11,8 @@ import ctypes
 import os
 import sys
 
+from fate.sim.errors import ScenarioError
+
 NO_RANDOM_ADDRESSES = 0x0040000  # ADDR_NO_RANDOMIZE, personality(2)
 ASK = 0xFFFFFFFF
 MARK = "FATE_SETTLED"
@@ -38,10 +40,13 @@ def settle(arguments: list[str] | None = None, keep: tuple[str, ...] = ()) -> st
 
     arguments: what follows the interpreter's name; None: what this process was started with. keep: names of
         environment variables that the program needs. All others are dropped, for they lie in memory too.
-    Returns what is not covered, in words; "" if all is.
+    Returns what is not covered, in words; "" if all is. Raises ScenarioError for a variable that is not set.
     """
     if settled():
         return "" if _addresses_are_fixed() else "the order of sets of plain objects, for addresses are random here"
+    for name in keep:
+        if name not in os.environ:
+            raise ScenarioError(f"there is no environment variable {name!r} to keep: set it, and give its name alone")
     environment = {name: os.environ[name] for name in (*KEPT, *keep) if name in os.environ} | FIXED
     fix_addresses()
     if arguments is None:

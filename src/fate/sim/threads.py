@@ -11,6 +11,7 @@ from __future__ import annotations
 import _queue
 import _thread
 import concurrent.futures.thread as pool
+import ctypes
 import queue
 import sys
 import threading
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fate.sim.hosts import Host
 
 PATIENCE = 20.0  # seconds of real time that a thread may run before it counts as one that never yields
+PATIENCE_AT_THE_END = 1.0  # the same, when it has been told to end
 _real_lock = _thread.allocate_lock
 _real_start = _thread.start_new_thread
 _real_joinable: Any = getattr(_thread, "start_joinable_thread", None)
@@ -45,12 +47,13 @@ class Worker:
         self.deadline = 0
         self.done = False
         self.kill = False
+        self.lost = False  # it never gave its turn back, and is waited for no more
         self.ident = 0
 
     def report(self, thread: threading.Thread) -> None:
         """What it was to do has raised, in place of `threading.excepthook`: the loop's exception handler is told."""
         error = sys.exc_info()[1]
-        if error is not None and not self.kill:
+        if error is not None and not isinstance(error, SystemExit) and not self.kill:  # nor does threading tell of that
             loop, message = self.host.loop, f"Exception in thread {thread.name}"
             loop.call_soon_threadsafe(loop.call_exception_handler, {"message": message, "exception": error})
 
@@ -104,7 +107,8 @@ class Threads:
             finally:
                 worker.done = True
                 _swap.set_inside(False)
-                self.baton.release()
+                if not worker.lost:
+                    self.baton.release()
 
         started = begin(run)
         self.workers.append(worker)
@@ -134,15 +138,7 @@ class Threads:
         self.current, self.world.host = worker, worker.host
         place = worker.host.loop.place.enter()
         worker.gate.release()
-        if not self.baton.acquire(timeout=PATIENCE):
-            frame = outside(sys._current_frames().get(worker.ident))
-            where = "".join(traceback.format_stack(frame)[-1:]).strip() if frame is not None else "an unknown place"
-            self.workers.remove(worker)
-            self.baton = _real_lock()
-            self.baton.acquire()
-            raise BlockedThreadError(
-                f"a thread has run for {PATIENCE:g} s of real time and gives nobody else a turn: {where}"
-            )
+        where = "" if self.baton.acquire(timeout=PATIENCE) else self._interrupt(worker)
         self.current, self.world.host = before
         place.enter()
         if worker.done:
@@ -150,6 +146,25 @@ class Threads:
                 self.workers.remove(worker)
             if isinstance(worker.thread, threading.Thread):
                 real_join(worker.thread, PATIENCE)  # so that is_alive() says the same in every run
+        if where:
+            raise BlockedThreadError(
+                f"a thread has run for {PATIENCE:g} s of real time and gives nobody else a turn: {where}"
+            )
+
+    def _interrupt(self, worker: Worker) -> str:
+        """End one that never yields, lest the process waits for it when it ends; say where it was."""
+        frame = outside(sys._current_frames().get(worker.ident))
+        where = "".join(traceback.format_stack(frame)[-1:]).strip() if frame is not None else "an unknown place"
+        worker.kill = True
+        silent, pool._base.LOGGER.disabled = pool._base.LOGGER.disabled, True  # type: ignore[attr-defined]
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(SystemExit))
+        if not self.baton.acquire(timeout=PATIENCE_AT_THE_END):  # it is in a system call of the real world
+            worker.lost = True
+            self.workers.remove(worker)
+            self.baton = _real_lock()
+            self.baton.acquire()
+        pool._base.LOGGER.disabled = silent  # type: ignore[attr-defined]
+        return where
 
     def next_wake(self) -> int:
         """When the first deadline of a worker is."""

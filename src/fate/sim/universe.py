@@ -321,10 +321,14 @@ class Universe(Generic[T]):
             result.value = loop.run_until_complete(loop.create_task(main(), name="main"))
         except (KeyboardInterrupt, SystemExit) as error:
             blocked = guard.take()
-            if blocked is None:
+            if blocked is not None:
+                result.error = blocked.with_traceback(error.__traceback__)
+                self._failed(blocked)
+            elif isinstance(error, SystemExit):  # whatever its code: what came after it has not been looked at
+                result.error = error
+                self._failed(error)
+            else:
                 raise
-            result.error = blocked.with_traceback(error.__traceback__)
-            self._failed(blocked)
         except BaseException as error:
             result.error = error
             self._failed(error)
