@@ -7,6 +7,7 @@ import gc
 import inspect
 import socket
 import ssl
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -244,6 +245,29 @@ async def replaced_by_the_program(here: Streams, there: Streams) -> Any:
     here[1].write(b"elsewhere")
     await turned(lambda: got)
     return got, bytes(there[0]._buffer)  # type: ignore[attr-defined]
+
+
+@scenario
+async def watched_by_the_program(here: Streams, there: Streams) -> Any:
+    got: list[bytes] = []
+    feed = there[0].feed_data
+
+    def spy(data: bytes) -> None:
+        got.append(data)
+        feed(data)
+
+    there[0].feed_data = spy  # type: ignore[method-assign,assignment]
+    here[1].write(b"seen")
+    return await there[0].readexactly(4), got
+
+
+@scenario
+async def given_another_reader(here: Streams, there: Streams) -> Any:
+    another = asyncio.StreamReader()
+    protocol: Any = there[1].transport.get_protocol()
+    protocol._stream_reader_wr = weakref.ref(another)
+    here[1].write(b"to another")
+    return await another.readexactly(10), bytes(there[0]._buffer)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])

@@ -3,7 +3,6 @@ cdef class Done:
 
 
 cdef class Inbox:
-    cdef object _reader
     cdef object _create_future
     cdef Py_ssize_t _limit
     cdef public bytearray _buffer
@@ -13,7 +12,6 @@ cdef class Inbox:
     cdef public object _transport
     cdef public bint _paused
 
-    cpdef receive(self, object data)
     cpdef feed(self, object data)
     cpdef bint has(self, Py_ssize_t size) except -1
     cpdef object expect(self, object func_name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 
@@ -29,8 +28,7 @@ class Inbox:
         _limit: int
 
     def __init__(self, reader: Any) -> None:
-        """Take over from `reader`, and keep what comes for as long as that is there."""
-        self._reader = weakref.ref(reader)
+        """Take over from `reader`."""
         self._create_future = reader._loop.create_future
         self._limit = reader._limit
         self._buffer = reader._buffer
@@ -39,11 +37,6 @@ class Inbox:
         self._exception = reader._exception
         self._transport = reader._transport
         self._paused = reader._paused
-
-    def receive(self, data: Any) -> None:
-        """As `StreamReaderProtocol.data_received`: what nobody can read is dropped."""
-        if self._reader() is not None:
-            self.feed(data)
 
     def feed(self, data: Any) -> None:
         """As `StreamReader.feed_data`. Raises AssertionError after the end."""

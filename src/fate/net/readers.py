@@ -88,7 +88,14 @@ class StreamReader(asyncio.StreamReader):
 
 
 class StreamReaderProtocol(Protocol):  # type: ignore[misc]
-    """asyncio's. Its reader's inbox takes the bytes: `data_received` is an attribute of each."""
+    """asyncio's."""
+
+    def data_received(self, data: bytes) -> None:
+        """As asyncio's: what nobody can read is dropped."""
+        reference = self._stream_reader_wr
+        reader = None if reference is None else reference()
+        if reader is not None:
+            reader.feed_data(data)
 
     def _drain_helper(self) -> Any:
         if self._paused or self._connection_lost:
@@ -99,15 +106,19 @@ class StreamReaderProtocol(Protocol):  # type: ignore[misc]
 def quicken(protocol: Any) -> None:
     """Give `protocol`, and the reader behind it, the classes above, if they are asyncio's own."""
     kind: Any = type(protocol)
-    if kind is not Protocol or "data_received" in protocol.__dict__:
+    if kind is not Protocol:
         return
     reader: Any = protocol._stream_reader
-    if type(reader) is not asyncio.StreamReader or [getattr(owner, name) for owner, name in REPLACED] != ORIGINALS:
+    if (
+        type(reader) is not asyncio.StreamReader
+        or "feed_data" in reader.__dict__
+        or [getattr(owner, name) for owner, name in REPLACED] != ORIGINALS
+    ):
         return
     inbox = Inbox(reader)
     for name in STATE:
         del reader.__dict__[name]
     reader.__class__ = StreamReader
     reader.__dict__["_inbox"] = inbox
-    protocol.data_received = inbox.receive
+    reader.__dict__["feed_data"] = inbox.feed  # a call of Python's less
     protocol.__class__ = StreamReaderProtocol

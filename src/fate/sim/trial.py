@@ -30,7 +30,9 @@ from fate.sim.programs import Runnable
 from fate.sim.universe import DAY, Result, Universe
 
 Forced = tuple[str, int, int]  # label, n, value
-MOST_STEPS = 10_000_000  # so often time passes in a run of which nothing is known
+MOST_STEPS = (
+    2_000_000  # so often time passes in a run of which nothing is known: a dozen seconds of nothing but waiting
+)
 
 HARMLESS = frozenset({"order", "split", "duplicate"})  # no connection breaks or is late by these
 WORLDLY = (ConnectionError, TimeoutError, socket.gaierror, EOFError)  # what a program is told of a broken or slow world

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DAY = 86400.0
+MOST_STEPS = 10_000_000  # so often time passes before a run counts as hanging: a minute of nothing but waiting
 STEPS_OF_THE_END = 10_000  # so often time passes while what is left is cancelled
 LONGEST = 36525 * DAY
 
@@ -89,7 +90,7 @@ class Universe(Generic[T]):
     overrides: decisions that are forced, by (label, n). drawn: False: all others are benign.
     history: keep what happens, for `Result.events`.
     limit: the virtual time in seconds after which the run counts as hanging. steps: so does one in which time passes
-        more often than this; 0: as often as it likes.
+        more often than this, as where a task spins on `sleep(0)` for ever; 0: as often as it likes.
     allow: failures that are none here: kinds, such as "leftover", or KIND:NAME, such as "leftover:worker". See
         `failures.KINDS`.
     Raises ScenarioError for arguments of a wrong kind.
@@ -106,7 +107,7 @@ class Universe(Generic[T]):
         drawn: bool = True,
         history: bool = False,
         limit: float = 30 * DAY,
-        steps: int = 0,
+        steps: int = MOST_STEPS,
         allow: Iterable[str] = (),
     ) -> None:
         if not isinstance(seed, int) or isinstance(seed, bool):
