@@ -539,6 +539,8 @@ def test_failures_are_allowed_by_name():
         raise ExceptionGroup("both", [KeyError("a"), IndexError("b")])
 
     assert sim.attempt(lookup, allow="exception:LookupError").ok
+    message = "ExceptionGroup: both (2 sub-exceptions): KeyError: 'a'; IndexError: b"
+    assert sim.attempt(lookup).failures[0].message == message
     assert not sim.attempt(lookup, allow="exception:KeyError").ok
     assert sim.attempt(lookup, allow=("exception:KeyError", "exception:IndexError")).ok
 

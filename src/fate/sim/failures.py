@@ -81,6 +81,15 @@ class Allowed:
 
 
 NOTHING = Allowed(())
+MOST_TOLD = 3  # exceptions of a group
+
+
+def told(error: BaseException) -> str:
+    """An exception in words; of a group, also what is in it."""
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, BaseExceptionGroup):
+        words += ": " + "; ".join(told(each) for each in error.exceptions[:MOST_TOLD])
+    return words
 
 
 def names_of(error: BaseException | None) -> tuple[str, ...]:

@@ -388,7 +388,7 @@ class Universe(Generic[T]):
         names = failures.names_of(error)
         if isinstance(error, BrokenPromiseError):
             kind, names = "promise", (error.promise,)
-        self.note(kind, f"{type(error).__name__}: {error}", error, names=names)
+        self.note(kind, failures.told(error), error, names=names)
 
     def _end(self) -> None:
         """End everything that still runs, as `asyncio.run` does: cancelled, and then closed."""
