@@ -426,10 +426,10 @@ static struct finding measure(struct connection *connections, uint64_t requests)
 static void print_finding(int fd, const struct finding *found) {
     qsort(latency, latencies, sizeof *latency, by_size);
     dprintf(fd,
-            "{\"requests\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"seconds\": %.6f, \"server_cpu_ns\": %" PRIu64
+            "{%s\"requests\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"seconds\": %.6f, \"server_cpu_ns\": %" PRIu64
             ", \"requests_per_second\": %.0f, \"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, "
             "\"p999\": %.1f, \"max\": %.1f}}\n",
-            answered, lost, (double)found->elapsed / 1e9, found->cpu, (double)answered * 1e9 / (double)found->elapsed,
+            option.http ? "\"client\": \"our load generator\", " : "", answered, lost, (double)found->elapsed / 1e9, found->cpu, (double)answered * 1e9 / (double)found->elapsed,
             percentile(.5), percentile(.9), percentile(.99), percentile(.999), percentile(1));
 }
 

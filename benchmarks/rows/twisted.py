@@ -17,7 +17,8 @@ from typing import Any
 from benchmarks.bench import Bench, nothing
 from benchmarks.load import build
 from benchmarks.registry import Group, Measured, Times, Unavailable, row
-from benchmarks.rows.web import load_command, own_cpu, requests_of
+from benchmarks.rows.network import cpu
+from benchmarks.rows.web import load_command
 
 BATCH = 1000
 BODY = b"twisted " * 128
@@ -148,13 +149,9 @@ def twisted_web(bench: Bench) -> Measured:
             pass
 
     port = reactor.listenTCP(0, Quiet(Page()), backlog=1024, interface="127.0.0.1")
-    client, command = load_command(port.getHost().port, 2 * bench.scale)
-    before, began = own_cpu(), time.monotonic()
-    output = run_under(bench, reactor, command)
-    cpu, elapsed = own_cpu() - before, time.monotonic() - began
-    requests = requests_of(client, output)
-    details = {"client": client, "requests": requests, "requests_per_second": requests / elapsed}
-    return Measured(cpu / requests / 1000, details)
+    command = [*load_command(port.getHost().port, len(BODY)), f"--pid={os.getpid()}"]
+    found = json.loads(run_under(bench, reactor, command))
+    return Measured(cpu(found), found)
 
 
 def serve(bench: Bench, reactor: Any, factory: Any, size: int) -> Measured:

@@ -9,23 +9,22 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-import re
+import os
 import shutil
 import socket
-import time
+import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import Bench, run_until_readable
 from benchmarks.jobs import Job, bind
 from benchmarks.load import build
 from benchmarks.registry import Measured, Times, Unavailable
-from benchmarks.rows.network import LARGE_BLOCK, LoadGenerator, add_twice
+from benchmarks.rows.network import LARGE_BLOCK, TURN, LoadGenerator, add_twice, cpu
 
 CONNECTIONS = 64
 BODY = b"Hello, world!"
-SECONDS, LEAST_SECONDS = 2, 1
+SECONDS = 1  # the least that wrk knows
 
 Start = Callable[[socket.socket], Awaitable[object]]
 
@@ -73,27 +72,11 @@ def needed(module: str) -> Any:
         raise Unavailable(str(error)) from error
 
 
-def own_cpu() -> int:
-    """Nanoseconds of CPU of this process's threads, as the kernel's scheduler counts them."""
-    return sum(int(file.read_text().split()[0]) for file in Path("/proc/self/task").glob("*/schedstat"))
-
-
-def load_command(port: int, seconds: float) -> tuple[str, list[str]]:
-    wrk = shutil.which("wrk")
-    if wrk:
-        url = f"http://127.0.0.1:{port}/"
-        return "wrk", [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", url]
-    options = [f"--port={port}", f"--connections={CONNECTIONS}", f"--size={len(BODY)}", f"--seconds={seconds}"]
-    return "our load generator", [str(build("echo")), "--http", *options]
-
-
-def requests_of(client: str, output: str) -> int:
-    if client != "wrk":
-        return int(json.loads(output)["requests"])
-    found = re.search(r"^\s*(\d+) requests in", output, re.MULTILINE)
-    if found is None or "Non-2xx" in output or "Socket errors" in output:
-        raise RuntimeError(f"wrk: {output.strip()}")
-    return int(found[1])
+def load_command(port: int, size: int = len(BODY)) -> list[str]:
+    options = [f"--port={port}", f"--connections={CONNECTIONS}"]
+    if shutil.which("wrk"):
+        return [sys.executable, "-m", "benchmarks.load.wrk", *options, f"--seconds={SECONDS}"]
+    return [str(build("echo")), "--http", *options, f"--size={size}", f"--seconds={TURN}"]
 
 
 def under_wrk(bench: Bench, start: Start, trim: bool) -> Measured:
@@ -106,18 +89,13 @@ def under_wrk(bench: Bench, start: Start, trim: bool) -> Measured:
     loop = bench.new_event_loop()
     asyncio.set_event_loop(loop)
     sock = bind(Job())
-    seconds = max(SECONDS * bench.scale, LEAST_SECONDS)
-    client, command = load_command(sock.getsockname()[1], seconds)
-    load = LoadGenerator(command, bench.load_core)
+    load = LoadGenerator(load_command(sock.getsockname()[1]), bench.load_core, bench.turns)
     serving = loop.run_until_complete(start(sock))
-    before, began = own_cpu(), time.monotonic()
-    run_until_readable(loop, load.start())
-    cpu, elapsed = own_cpu() - before, time.monotonic() - began
+    run_until_readable(loop, load.start(os.getpid()))
     del serving
-    requests = requests_of(client, load.output())
-    details = {"client": client, "requests": requests, "requests_per_second": requests / elapsed}
-    return Measured(cpu / requests / 1000, details)
+    found = json.loads(load.output())
+    return Measured(cpu(found), found)
 
 
-add_twice("uvicorn", "uvicorn with httptools, 64 connections", uvicorn, (Times(1.5),))
-add_twice("aiohttp", "aiohttp server, 64 connections", aiohttp, (Times(1.3),))
+add_twice("uvicorn", "uvicorn with httptools, 64 connections", uvicorn, (Times(1.5),), of_turn=cpu)
+add_twice("aiohttp", "aiohttp server, 64 connections", aiohttp, (Times(1.3),), of_turn=cpu)
