@@ -120,7 +120,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Makers, Connections, SocketCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with, or a `Poll` of the engine's own. None, the default: epoll
@@ -584,6 +584,8 @@ if compiled():
         Engine.call_at,
         Makers.create_future,
         Makers.create_task,
+        SocketCalls.sock_recv,
+        SocketCalls.sock_sendall,
     ):
         setattr(Fate, _method.__name__, own(Fate, _method))
     del _method

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 cimport cython
 
 from cpython.exc cimport PyErr_Occurred
+from cpython.list cimport PyList_GET_ITEM
 from cpython.ref cimport Py_DECREF, PyObject
 
 from fate._native cimport (
@@ -32,7 +33,6 @@ cdef class Poll:
     cpdef Handle set_reader(self, int fd, Handle handle)
     cpdef Handle set_writer(self, int fd, Handle handle)
     cpdef set_source(self, int fd, Handle source)
-    cpdef bint has_more(self, int fd) except -1
     cpdef remind(self)
 
 
@@ -96,6 +96,10 @@ cdef class Engine(Owner):
         handle._cancelled = False
         handle._kind = kind
         return handle
+
+    cdef inline Handle _nth(self, list handles, Py_ssize_t index):
+        """The handle at `index` of a list of handles: whether it is one is not looked at, nor whether it is there."""
+        return <Handle>PyList_GET_ITEM(handles, index)
 
     cdef inline Handle _run_next(self, list queue, Py_ssize_t head, SharedContext shared):
         """Take the handle at `head`. A usual one is run: None. Another one is returned."""

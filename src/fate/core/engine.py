@@ -28,7 +28,17 @@ from fate._native import (
     run_in_context,
     track,
 )
-from fate.core.handle import HANDLES, READY, Handle, Owner, TimerHandle  # noqa: F401 (HANDLES: used in the .pxd)
+from fate.core.handle import (
+    HANDLES,  # noqa: F401 (used in the .pxd)
+    LASTING,
+    ONCE,
+    READY,
+    SHARING,
+    SOURCE,
+    Handle,
+    Owner,
+    TimerHandle,
+)
 from fate.core.timers import Timers
 
 FAST_TURNS = 16  # at most so many turns in a row without a poll
@@ -38,12 +48,6 @@ COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
 OWED_MOST = 64 * 1024  # what is put off to the turn's end is done earlier when it weighs so much
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
-
-# A handle's kind.
-ONCE = 0  # it runs once, in a context of its own
-SHARING = 1  # it runs once, in a copy of a context that nobody ever runs in, which it shares with others
-LASTING = 2  # it is run again and again: a descriptor's reader or writer
-SOURCE = 3  # as LASTING, and it does its own work: it is fired, not called
 
 
 class Instrument(Protocol):
@@ -76,12 +80,11 @@ class Poll:
         raise NotImplementedError
 
     def set_source(self, fd: int, source: Handle) -> None:
-        """As `set_reader`, for one that needs to be told once only of all that has come."""
-        self.set_reader(fd, source)
+        """As `set_reader`, for one that needs to be told once only of all that has come.
 
-    def has_more(self, fd: int) -> bool:
-        """Whether a source must read again, though it got less than it asked for."""
-        return False
+        `source._index` is not 0 if that may be more than a read takes that gets less than it asked for.
+        """
+        self.set_reader(fd, source)
 
     def remind(self) -> None:
         """Tell of all again that sources were told of once: an exception may have kept them from reading."""
@@ -97,6 +100,7 @@ class Engine(Owner):
         _thread_id: int | None
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
+        _nth: Callable[[list[Any], int], Handle]
 
     def __init__(self, poll: Poll, clock: Callable[[], int] | None = None) -> None:
         """
@@ -150,7 +154,7 @@ class Engine(Owner):
     # -- scheduling ---------------------------------------------------------------------------------------------
 
     # The makers of handles repeat each other, and `_turn` repeats `_run`: uncompiled, a call costs as much as
-    # what it does. `_make` and `_run_next`, which only the compiled build has, are in the `.pxd`.
+    # what it does. `_make`, `_run_next` and `_nth`, which only the compiled build has, are in the `.pxd`.
 
     def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
         if COMPILED:
@@ -373,7 +377,7 @@ class Engine(Owner):
             now = self._clock() if self._clock is not None else clock_ns()
         self._polled_at = now
         for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
-            handle = queue[index]
+            handle = self._nth(queue, index) if COMPILED else queue[index]
             if handle._kind >= LASTING:  # else another thread pushed it meanwhile
                 self._last_id += 1
                 handle.id = self._last_id
@@ -559,7 +563,7 @@ class Engine(Owner):
         done = 0
         try:
             while done < len(unsettled):  # it may get longer
-                handle = unsettled[done]
+                handle = self._nth(unsettled, done) if COMPILED else unsettled[done]
                 done += 1
                 handle._settle()
         finally:

@@ -27,7 +27,7 @@ cdef class Handle:
     cdef public char _cancelled
     cdef char _kind
     # TimerHandle's place among the timers fills the padding here. With one word more a timer takes 16 bytes more:
-    # that is why the stack of debug mode is kept by the loop.
+    # that is why the stack of debug mode is kept by the loop. A source's `_index` is the poll's (`Poll.set_source`).
     cdef public short _slot
     cdef public int _index
     cdef int _empty(self) except -1

@@ -15,6 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from fate._native import recycle
 
+# A handle's kind.
+ONCE = 0  # it runs once, in a context of its own
+SHARING = 1  # it runs once, in a copy of a context that nobody ever runs in, which it shares with others
+LASTING = 2  # it is run again and again: a descriptor's reader or writer
+SOURCE = 3  # as LASTING, and it does its own work: it is fired, not called
+
 READY = -1  # a timer handle's slot when it is among the ready ones, has run, or was cancelled
 
 

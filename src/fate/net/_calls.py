@@ -19,6 +19,7 @@ __all__ = [
     "accept",
     "enter",
     "fd_of",
+    "give_back",
     "leave",
     "name_of",
     "no_delay",
@@ -57,6 +58,11 @@ def receive(fd: int, room: int) -> bytes | OSError | None:
         return None
     except OSError as error:
         return error
+
+
+def give_back(data: Any) -> int:
+    """Keep `data` for what is read next: only compiled code can."""
+    return 0
 
 
 def receive_into(fd: int, buffer: Any) -> int:

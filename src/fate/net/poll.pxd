@@ -7,6 +7,7 @@ from fate.core.engine cimport Poll
 from fate.core.handle cimport Handle
 
 cdef int64_t SPIN_LEAST
+cdef int VAIN
 cdef uint32_t EPOLLIN
 cdef uint32_t EPOLLOUT
 cdef uint32_t MORE
@@ -18,6 +19,7 @@ cdef class Watch:
     cdef public uint32_t mask
     cdef public uint32_t events
     cdef public uint32_t generation
+    cdef public int vain
     cdef public bint doubtful
     cdef public bint edge
     cdef public object owner
@@ -51,11 +53,20 @@ cdef class EpollPoll(Poll):
     @cython.locals(generation=uint32_t)
     cdef int _register(self, Watch watch, uint32_t mask) except -1
 
-    @cython.locals(watch=Watch, before=Handle)
-    cpdef int wait_to_read(self, object sock, int fd, Handle handle) except -1
+    @cython.locals(watch=Watch)
+    cdef Watch _kept(self, object sock, int fd)
 
     @cython.locals(watch=Watch)
-    cpdef int end_reading(self, int fd, Handle handle, bint keep) except -1
+    cpdef bint in_vain(self, object sock, int fd) except -1
+
+    @cython.locals(watch=Watch, before=Handle)
+    cpdef bint wait_again(self, object sock, int fd, Handle handle, bint tried) except -1
+
+    @cython.locals(watch=Watch)
+    cpdef int wait_to_read(self, object sock, int fd, Handle handle, bint tried) except -1
+
+    @cython.locals(watch=Watch)
+    cpdef int end_reading(self, int fd, Handle handle, bint keep, bint more) except -1
 
     @cython.locals(watch=Watch)
     cdef Watch _watch(self, int fd)
@@ -64,9 +75,6 @@ cdef class EpollPoll(Poll):
 
     @cython.locals(watch=Watch)
     cpdef unsigned int events(self, int fd) except? 0xffffffff
-
-    @cython.locals(watch=Watch)
-    cpdef bint has_more(self, int fd) except -1
 
     @cython.locals(watch=Watch, before=Handle)
     cdef Handle _read_by(self, int fd, Handle handle, bint edge)

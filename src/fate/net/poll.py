@@ -17,6 +17,7 @@ from fate.core.engine import Poll
 from fate.core.handle import Handle
 
 SPIN_LEAST = 1000  # nanoseconds; less is not worth the while
+VAIN = 8  # after a try to read that was in vain so many are left out
 EPOLLIN = 0x001
 EPOLLOUT = 0x004
 MORE = 0x2000 | 0x002 | 0x008 | 0x010  # EPOLLRDHUP, EPOLLPRI, EPOLLERR, EPOLLHUP: read on, though little came
@@ -29,7 +30,7 @@ class Watch:
     A watch may be *kept*: the kernel still knows it, and nobody waits just now (see `EpollPoll.wait_to_read`).
     """
 
-    __slots__ = ("doubtful", "edge", "events", "fd", "generation", "mask", "owner", "reader", "writer")
+    __slots__ = ("doubtful", "edge", "events", "fd", "generation", "mask", "owner", "reader", "vain", "writer")
 
     if TYPE_CHECKING:
         reader: Handle | None
@@ -45,6 +46,7 @@ class Watch:
         self.reader = None
         self.writer = None
         self.owner = None  # the socket that waited last
+        self.vain = 0  # how many of its tries to read before it waits can be left out
         self.doubtful = False  # whether `mask` may be that of a file that was closed meanwhile
 
 
@@ -92,6 +94,8 @@ class EpollPoll(Poll):
             if handle is not None:
                 if events & ~EPOLLOUT:
                     ready.append(handle)
+                    if watch.edge:
+                        handle._index = events & MORE
                     if handle is watch.writer:  # one handle for both: once is enough
                         continue
             elif watch.mask & EPOLLIN and events & ~EPOLLOUT:  # kept, and it would come again and again
@@ -150,11 +154,6 @@ class EpollPoll(Poll):
         """What came last for `fd`, as epoll's bits; 0 if it is not watched."""
         watch = self._find(fd)
         return 0 if watch is None else watch.events
-
-    def has_more(self, fd: int) -> bool:
-        """Whether what came last for `fd` may be more than one read that falls short takes: an end, an error."""
-        watch = self._find(fd)
-        return watch is not None and watch.events & MORE != 0
 
     def remind(self) -> None:
         """Tell of all again that sources were told of once: an exception may have kept them from reading."""
@@ -230,36 +229,64 @@ class EpollPoll(Poll):
             watch.doubtful = True  # whoever comes now need not be who waited last
         return watch
 
-    def wait_to_read(self, sock: Any, fd: int, handle: Handle) -> int:
+    def _kept(self, sock: Any, fd: int) -> Watch | None:
+        """The watch of `fd`, if `sock` was the last to wait there, and the kernel still tells of it."""
+        watch = self._find(fd)
+        if watch is None or watch.owner is None or watch.owner() is not sock or self.closed:
+            return None
+        return watch
+
+    def in_vain(self, sock: Any, fd: int) -> bool:
+        """Whether `sock`, which is about to read, need not try before it waits: nothing will have come since the last."""
+        watch = self._kept(sock, fd)
+        if watch is None or watch.vain == 0 or watch.reader is not None or not watch.mask & EPOLLIN or watch.doubtful:
+            return False
+        watch.vain -= 1
+        return True
+
+    def wait_again(self, sock: Any, fd: int, handle: Handle, tried: bool) -> bool:
+        """`wait_to_read` if `sock` was the last to wait there. Returns whether it was."""
+        watch = self._kept(sock, fd)
+        if watch is None:
+            return False
+        before = watch.reader
+        watch.reader = handle
+        if before is not None:
+            before.cancel()
+        try:
+            self._update(watch)
+        except BaseException:
+            watch.reader = None
+            raise
+        if tried:
+            watch.vain = VAIN
+        return True
+
+    def wait_to_read(self, sock: Any, fd: int, handle: Handle, tried: bool) -> int:
         """As `add_reader(fd, handle)` for one wait of `sock`, to be ended by `end_reading`.
 
         The kernel goes on knowing the descriptor between two waits of the same socket, which spares two system calls
         a wait. That is undone when something comes while nobody waits, and when another waits for that number.
+        tried: it has just tried to read, in vain.
         """
-        watch = self._find(fd)
-        if watch is not None and watch.owner is not None and watch.owner() is sock and not self.closed:
-            before = watch.reader
-            watch.reader = handle
-            if before is not None:
-                before.cancel()
-            try:
-                self._update(watch)
-            except BaseException:
-                watch.reader = None
-                raise
-            return 0
         self.add_reader(fd, handle)
         if self._epoll.tells_generations:  # else a number that is used again could not be told from the one before
             watch = self._find(fd)
             if watch is not None:
                 watch.owner = weakref.ref(sock)
+                watch.vain = VAIN if tried else 0
         return 0
 
-    def end_reading(self, fd: int, handle: Handle, keep: bool) -> int:
-        """`handle`, given to `wait_to_read`, waits no longer. keep: its socket is likely to wait again soon."""
+    def end_reading(self, fd: int, handle: Handle, keep: bool, more: bool) -> int:
+        """`handle`, given to `wait_to_read`, waits no longer.
+
+        keep: its socket is likely to wait again soon; more: but there may be more already.
+        """
         watch = self._find(fd)
         if watch is not None and watch.reader is handle:
             watch.reader = None
+            if more:
+                watch.vain = 0
             if not keep or watch.owner is None:
                 self._update(watch)
         return 0
@@ -271,8 +298,9 @@ class EpollPoll(Poll):
     def set_source(self, fd: int, source: Handle) -> None:
         """Have `source` queued when something has come for the TCP socket `fd`, once for all that has.
 
-        It must read until nothing is left: again, if it got all it asked for, or if `has_more(fd)`. In
-        return the kernel does not look at each socket a second time: edge-triggered, a request of 1 KiB costs 4 % less.
+        It must read until nothing is left: again, if it got all it asked for, or if its `_index` is not 0: an end, an
+        error or urgent data may follow what little came. In return the kernel does not look at each socket a second
+        time: edge-triggered, a request of 1 KiB costs 4 % less.
         """
         self._read_by(fd, source, True)
 

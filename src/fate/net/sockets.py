@@ -1,213 +1,386 @@
-"""`loop.sock_*`: the coroutines that receive and send on a socket of the program's own.
+"""`loop.sock_*`, which receive and send on a socket of the program's own.
 
-Each tries at once. When that would block it waits, and tries again when the descriptor is ready: so what a cancelled
-call was about to receive stays in the socket. Between two waits of one socket the poll goes on watching it, which
-spares two system calls a wait. Sockets that are not exactly `socket.socket`, and polls other than epoll, are left to
-asyncio's own coroutines; so are `sock_connect` and `sock_sendfile`, which are not hot.
+A call of `sock_recv` makes a `Receiving`: an object that a task runs, or a coroutine awaits, as if it were a coroutine,
+for it has all that one has. It tries at once; when that would block it waits, and tries again when the descriptor is
+ready. So what a cancelled call was about to receive stays in the socket. It is its own handle, as a stream is: the
+poll queues it, and what it does then is to wake the task.
+
+Between two waits of one socket to read the poll goes on watching it, which spares two system calls a wait. And where a
+try at once was in vain, the next few are left out: what has come meanwhile the poll will tell.
+
+Sockets that are not exactly `socket.socket`, polls other than epoll, and loops in debug mode are left to asyncio's own
+coroutines; so are `sock_connect` and `sock_sendfile`, which are not hot.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
+import warnings
 from asyncio import SelectorEventLoop
-from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from fate.net._socket_calls import receive, receive_into, send
+from fate._native import compiled
+from fate.core.engine import Engine
+from fate.core.handle import SOURCE, Handle
+from fate.net._calls import fd_of
+from fate.net._socket_calls import receive, receive_into
+from fate.net._socket_calls import send as send_out
 from fate.net.poll import EpollPoll
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SOCKET = socket.socket  # as it was: programs put other classes in its place
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 LARGEST = 64 * 1024  # no datagram of UDP's is longer
 BLOCKED = (BlockingIOError, InterruptedError)
-NOTHING = Context()  # what a wake-up runs in: the task that it wakes has a context of its own
+COMPILED = compiled()
+ASYNCIO: Any = SelectorEventLoop
 
 
-class Reading:
-    """A wait for a socket to be readable, by one coroutine: `await future()` as often as it takes, then `end()`."""
-
-    __slots__ = ("fd", "handle", "keep", "loop", "poll", "waiter")
-
-    if TYPE_CHECKING:
-        waiter: asyncio.Future[None] | None
-
-    def __init__(self, loop: Any, sock: Any) -> None:
-        self.fd = fd = sock.fileno()
-        self.loop = loop
-        self.poll = loop._poll
-        self.keep = False
-        self.waiter = None
-        loop._ensure_fd_no_transport(fd)
-        self.handle = NOTHING.run(loop.make_handle, self.wake, ())
-        self.poll.wait_to_read(sock, fd, self.handle)
-
-    def wake(self) -> None:
-        """The socket is readable."""
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    def future(self) -> asyncio.Future[None]:
-        """Done when the socket is readable."""
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        self.waiter = waiter
-        return waiter
-
-    def end(self) -> None:
-        """Wait no longer."""
-        self.waiter = None
-        if not self.loop.is_closed():
-            self.poll.end_reading(self.fd, self.handle, self.keep)
-        self.handle.cancel()  # which refers to this object
-
-
-class Writing(Reading):
-    """A wait for a socket to be writable. Most sockets are, most of the time, so nothing is kept."""
-
-    __slots__ = ()
-
-    def __init__(self, loop: Any, sock: Any) -> None:
-        self.fd = fd = sock.fileno()
-        self.loop = loop
-        self.poll = loop._poll
-        self.waiter = None
-        loop._ensure_fd_no_transport(fd)
-        self.handle = NOTHING.run(loop._add_writer, fd, self.wake)
-
-    def end(self) -> None:
-        """Wait no longer."""
-        self.waiter = None
-        if not self.handle.cancelled():  # else another has taken its place
-            self.loop._remove_writer(self.fd)
-
-
-class SocketCalls(SelectorEventLoop):
-    """What `Fate` has in place of asyncio's `sock_*`."""
+class Wait(Handle):
+    """A coroutine that waits for a socket to be readable, for what a subclass does then."""
 
     if TYPE_CHECKING:
-        _poll: Any
-        _debug: bool
-        _ensure_fd_no_transport: Any
-        make_handle: Any
+        _kind: int
+        _engine: Any  # the loop; None when it is over
+        _waiter: Any
 
-    def _serves(self, sock: Any) -> bool:
-        """Whether the calls here may take `sock`, rather than asyncio's. Raises ValueError as those do."""
-        if type(sock) is not SOCKET or type(self._poll) is not EpollPoll:
-            return False
-        if self._debug and sock.gettimeout() != 0:
-            raise ValueError("the socket must be non-blocking")
-        return True
+    def _prepare(self, loop: Engine, sock: Any) -> int:
+        """
+        loop: a Fate that polls natively.
+        sock: a `socket.socket`, non-blocking.
+        """
+        self._callback = self._args = self._snapshot = None
+        self._cancelled = False
+        self._kind = SOURCE
+        self.id = self.cause = 0
+        self._engine = self._loop = loop
+        self._waiter = None
+        self._socket = sock
+        self._fd = -1
+        self._begun = False
+        self._watched = False
+        self._full = False  # all came that was asked for: there may be more
+        return 0
 
-    async def sock_recv(self, sock: Any, n: int) -> bytes:
-        if not self._serves(sock) or type(n) is not int or n <= 0:
-            return await SelectorEventLoop.sock_recv(self, sock, n)
-        data = receive(sock, sock.fileno(), n)
-        if data is None:
-            wait = Reading(self, sock)
-            try:
-                while data is None:
-                    await wait.future()
-                    data = receive(sock, sock.fileno(), n)
-                wait.keep = True
-            finally:
-                wait.end()
-        return data
+    # -- what the poll and the engine do with it ------------------------------------------------------------------
 
-    async def sock_recv_into(self, sock: Any, buf: Any) -> int:
-        if not self._serves(sock):
-            return await SelectorEventLoop.sock_recv_into(self, sock, buf)
-        count = receive_into(sock, sock.fileno(), buf)
-        if count < 0:
-            wait = Reading(self, sock)
-            try:
-                while count < 0:
-                    await wait.future()
-                    count = receive_into(sock, sock.fileno(), buf)
-                wait.keep = True
-            finally:
-                wait.end()
-        return count
+    def cancel(self) -> None:
+        """Be told no longer: another handle has taken its place with the poll."""
+        self._cancelled = True
 
-    async def sock_recvfrom(self, sock: Any, bufsize: int) -> tuple[bytes, Any]:
-        if not self._serves(sock):
-            return await SelectorEventLoop.sock_recvfrom(self, sock, bufsize)
-        if type(bufsize) is int and bufsize > LARGEST and sock.family in INTERNET and sock.type == socket.SOCK_DGRAM:
-            bufsize = LARGEST
-        received: tuple[bytes, Any] = await self._read(sock, sock.recvfrom, bufsize)
-        return received
-
-    async def sock_recvfrom_into(self, sock: Any, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
-        if not self._serves(sock):
-            return await SelectorEventLoop.sock_recvfrom_into(self, sock, buf, nbytes)
-        received: tuple[int, Any] = await self._read(sock, sock.recvfrom_into, buf, nbytes or len(buf))
-        return received
-
-    async def sock_accept(self, sock: Any) -> tuple[socket.socket, Any]:
-        if not self._serves(sock):
-            return await SelectorEventLoop.sock_accept(self, sock)
-        connection, address = await self._read(sock, sock.accept)
-        connection.setblocking(False)
-        return connection, address
-
-    async def _read(self, sock: Any, call: Callable[..., Any], *args: Any) -> Any:
-        """`call(*args)` when it does not block."""
-        try:
-            return call(*args)
-        except BLOCKED:
-            pass
-        wait = Reading(self, sock)
-        try:
-            while True:
-                await wait.future()
-                try:
-                    result = call(*args)
-                except BLOCKED:
-                    continue
-                wait.keep = True
-                return result
-        finally:
-            wait.end()
-
-    async def sock_sendall(self, sock: Any, data: Any) -> None:
-        if not self._serves(sock):
-            return await SelectorEventLoop.sock_sendall(self, sock, data)
-        sent = send(sock, sock.fileno(), data, 0)
-        size = len(data) if type(data) is bytes else memoryview(data).nbytes
-        if sent < size:
-            done = max(sent, 0)
-            wait = Writing(self, sock)
-            try:
-                while done < size:
-                    await wait.future()
-                    sent = send(sock, sock.fileno(), data, done)
-                    if sent > 0:
-                        done += sent
-            finally:
-                wait.end()
+    def _fire(self) -> BaseException | None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
         return None
 
-    async def sock_sendto(self, sock: Any, data: Any, address: Any) -> int:
-        if not self._serves(sock):
-            return await SelectorEventLoop.sock_sendto(self, sock, data, address)
-        sent: int = await self._write(sock, sock.sendto, data, address)
-        return sent
+    # -- what a coroutine is --------------------------------------------------------------------------------------
 
-    async def _write(self, sock: Any, call: Callable[..., Any], *args: Any) -> Any:
-        """`call(*args)` when it does not block."""
+    def __await__(self) -> Wait:
+        return self
+
+    def __iter__(self) -> Wait:
+        return self
+
+    def __next__(self) -> Any:
+        result = self._step()
+        if self._engine is not None:
+            return result  # a future
+        if result is None:
+            raise StopIteration
+        raise StopIteration(result)
+
+    def send(self, value: Any) -> Any:
+        """Go on, as `await` does."""
+        return self.__next__()
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> NoReturn:
+        """Wait no longer, and raise that."""
+        self._end(False)
+        error = kind if value is None else value
+        if isinstance(error, type):
+            error = error()
+        elif not isinstance(error, BaseException):
+            error = kind(error)
+        raise error if traceback is None else error.with_traceback(traceback)
+
+    def close(self) -> None:
+        """Wait no longer."""
+        self._end(False)
+
+    @property
+    def cr_await(self) -> Any:
+        """The future that it waits for; None if it does not."""
+        return self._waiter
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__name__":  # which a compiled class cannot define
+            return self._name()
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        return f"<coroutine {self._name()} fd={fd_of(self._socket)}>"
+
+    def __del__(self) -> None:
+        if not self._begun and self._engine is not None:
+            warnings.warn(f"coroutine '{self._name()}' was never awaited", RuntimeWarning, stacklevel=2, source=self)
+
+    # -- how it goes on -------------------------------------------------------------------------------------------
+
+    def _name(self) -> str:
+        raise NotImplementedError
+
+    def _try(self) -> Any:
+        """What is wanted, or None if that would block."""
+        raise NotImplementedError
+
+    def _step(self) -> Any:
+        """Go on until there is a future to wait for, or until it is over: then the result."""
+        engine = self._engine
+        if engine is None:
+            raise RuntimeError(f"cannot reuse already awaited coroutine '{self._name()}'")
+        result = None
         try:
-            return call(*args)
+            if self._watched:
+                result = self._try()
+            else:
+                self._begun = True
+                self._fd = fd_of(self._socket)
+                tried = self._may_try()
+                if tried:
+                    result = self._try()
+                if result is None:
+                    self._watch(tried)
+                    self._watched = True
+        except BaseException:
+            self._end(False)
+            raise
+        if result is not None:
+            self._end(True)
+            return self._result(result)
+        waiter = engine.create_future()
+        waiter._asyncio_future_blocking = True  # as a future says that it is awaited
+        self._waiter = waiter
+        return waiter
+
+    def _result(self, tried: Any) -> Any:
+        """What the coroutine returns when a try has given `tried`."""
+        return tried
+
+    def _end(self, keep: bool) -> int:
+        """Wait no longer. keep: the socket is likely to be waited for again soon."""
+        engine = self._engine
+        if self._watched and engine is not None and not engine._closed:
+            self._unwatch(keep)
+        self._begun = True
+        self._engine = self._loop = self._waiter = None
+        self._cancelled = True
+        return 0
+
+    def _may_try(self) -> bool:
+        """Whether it is worth a try before the poll says so."""
+        poll: EpollPoll = self._engine._poll
+        return not poll.in_vain(self._socket, self._fd)
+
+    def _watch(self, tried: bool) -> int:
+        engine = self._engine
+        poll: EpollPoll = engine._poll
+        if not poll.wait_again(self._socket, self._fd, self, tried):
+            engine._ensure_fd_no_transport(self._fd)
+            poll.wait_to_read(self._socket, self._fd, self, tried)
+        return 0
+
+    def _unwatch(self, keep: bool) -> int:
+        poll: EpollPoll = self._engine._poll
+        poll.end_reading(self._fd, self, keep, self._full)
+        return 0
+
+
+class Receiving(Wait):
+    """`sock_recv`: up to `size` bytes, at least 1."""
+
+    if TYPE_CHECKING:
+        _size: int
+
+    def _name(self) -> str:
+        return "sock_recv"
+
+    def _try(self) -> Any:
+        data = receive(self._socket, fd_of(self._socket), self._size)
+        self._full = data is not None and len(data) == self._size
+        return data
+
+
+class Filling(Wait):
+    """`sock_recv_into`: bytes into a buffer; their number."""
+
+    if TYPE_CHECKING:
+        _buffer: Any
+
+    def _name(self) -> str:
+        return "sock_recv_into"
+
+    def _try(self) -> Any:
+        count = receive_into(self._socket, fd_of(self._socket), self._buffer)
+        return None if count < 0 else count
+
+
+class Calling(Wait):
+    """What `call(*args)`, which receives, returns: something else than None."""
+
+    if TYPE_CHECKING:
+        _called: str
+        _call: Callable[..., Any]
+        _arguments: tuple[Any, ...]
+
+    def _name(self) -> str:
+        return self._called
+
+    def _try(self) -> Any:
+        try:
+            return self._call(*self._arguments)
         except BLOCKED:
-            pass
-        wait = Writing(self, sock)
-        try:
-            while True:
-                await wait.future()
-                try:
-                    return call(*args)
-                except BLOCKED:
-                    continue
-        finally:
-            wait.end()
+            return None
+
+
+class CallingToSend(Calling):
+    """What `call(*args)`, which sends, returns."""
+
+    def _may_try(self) -> bool:
+        return True
+
+    def _watch(self, tried: bool) -> int:
+        watch_to_send(self._engine, self._fd, self)
+        return 0
+
+    def _unwatch(self, keep: bool) -> int:
+        if not self._cancelled:  # else another has taken its place
+            self._engine._poll.remove_writer(self._fd)
+        return 0
+
+
+class Sending(Wait):
+    """`sock_sendall`: all of `data`."""
+
+    if TYPE_CHECKING:
+        _data: Any
+        _done: int
+
+    def _name(self) -> str:
+        return "sock_sendall"
+
+    def _try(self) -> Any:
+        data = self._data
+        sent = send_out(self._socket, fd_of(self._socket), data, self._done)
+        if sent > 0:
+            self._done += sent
+        size = len(data) if type(data) is bytes else memoryview(data).nbytes
+        return True if self._done >= size else None
+
+    def _result(self, tried: Any) -> Any:
+        return None
+
+    def _may_try(self) -> bool:
+        return True
+
+    def _watch(self, tried: bool) -> int:
+        watch_to_send(self._engine, self._fd, self)
+        return 0
+
+    def _unwatch(self, keep: bool) -> int:
+        if not self._cancelled:  # else another has taken its place
+            self._engine._poll.remove_writer(self._fd)
+        return 0
+
+
+def watch_to_send(engine: Any, fd: int, handle: Handle) -> None:
+    """Have `handle` queued when `fd` is writable. Most are, most of the time, so nothing is kept."""
+    engine._ensure_fd_no_transport(fd)
+    engine._poll.add_writer(fd, handle)
+
+
+if COMPILED:  # what is raised in a compiled `__next__` gets a traceback, which StopIteration has no use for
+    for _cls in (Receiving, Filling, Calling, CallingToSend, Sending):
+        _have_steps(_cls)
+    del _cls
+
+
+def _receiving(loop: Any, sock: Any, size: int) -> Receiving:
+    wait = Receiving.__new__(Receiving)
+    wait._prepare(loop, sock)
+    wait._size = size
+    return wait
+
+
+def _filling(loop: Any, sock: Any, buffer: Any) -> Filling:
+    wait = Filling.__new__(Filling)
+    wait._prepare(loop, sock)
+    wait._buffer = buffer
+    return wait
+
+
+def _calling(wait: Calling, loop: Any, sock: Any, name: str, call: Any, args: tuple[Any, ...]) -> Calling:
+    wait._prepare(loop, sock)
+    wait._called = name
+    wait._call = call
+    wait._arguments = args
+    return wait
+
+
+def _sending(loop: Any, sock: Any, data: Any) -> Sending:
+    wait = Sending.__new__(Sending)
+    wait._prepare(loop, sock)
+    wait._data = data
+    wait._done = 0
+    return wait
+
+
+def _serves(loop: Engine, sock: Any) -> bool:
+    return type(sock) is SOCKET and type(loop._poll) is EpollPoll and not loop._debug
+
+
+class SocketCalls(Engine):
+    """What `Fate` has in place of asyncio's `sock_*`."""
+
+    def sock_recv(self, sock: Any, n: int) -> Any:
+        if not _serves(self, sock) or type(n) is not int or n <= 0:
+            return ASYNCIO.sock_recv(self, sock, n)
+        return _receiving(self, sock, n)
+
+    def sock_recv_into(self, sock: Any, buf: Any) -> Any:
+        if not _serves(self, sock):
+            return ASYNCIO.sock_recv_into(self, sock, buf)
+        return _filling(self, sock, buf)
+
+    def sock_recvfrom(self, sock: Any, bufsize: int) -> Any:
+        if not _serves(self, sock):
+            return ASYNCIO.sock_recvfrom(self, sock, bufsize)
+        if type(bufsize) is int and bufsize > LARGEST and sock.family in INTERNET and sock.type == socket.SOCK_DGRAM:
+            bufsize = LARGEST
+        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom", sock.recvfrom, (bufsize,))
+
+    def sock_recvfrom_into(self, sock: Any, buf: Any, nbytes: int = 0) -> Any:
+        if not _serves(self, sock):
+            return ASYNCIO.sock_recvfrom_into(self, sock, buf, nbytes)
+        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom_into", sock.recvfrom_into, (buf, nbytes))
+
+    def sock_accept(self, sock: Any) -> Any:
+        if not _serves(self, sock):
+            return ASYNCIO.sock_accept(self, sock)
+        return _calling(Calling.__new__(Calling), self, sock, "sock_accept", _accept, (sock,))
+
+    def sock_sendall(self, sock: Any, data: Any) -> Any:
+        if not _serves(self, sock):
+            return ASYNCIO.sock_sendall(self, sock, data)
+        return _sending(self, sock, data)
+
+    def sock_sendto(self, sock: Any, data: Any, address: Any) -> Any:
+        if not _serves(self, sock):
+            return ASYNCIO.sock_sendto(self, sock, data, address)
+        return _calling(CallingToSend.__new__(CallingToSend), self, sock, "sock_sendto", sock.sendto, (data, address))
+
+
+def _accept(sock: Any) -> tuple[socket.socket, Any]:
+    connection, address = sock.accept()
+    connection.setblocking(False)
+    return connection, address

@@ -4,7 +4,7 @@ from fate._native cimport copy_of
 from fate.core.engine cimport Engine
 from fate.core.handle cimport Handle
 from fate.net._calls cimport (
-    enter, fd_of, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
+    enter, fd_of, give_back, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
 )
 
 cdef bint COMPILED
@@ -66,7 +66,6 @@ cdef class Stream(Handle):
 
     @cython.locals(count=Py_ssize_t)
     cdef int _read_into(self) except -1
-    @cython.locals(engine=Engine)
     cdef int _read_on(self, bint full) except -1
     cdef int _read_end(self) except -1
 

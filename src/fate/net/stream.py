@@ -22,6 +22,7 @@ from fate.core.handle import Handle
 from fate.net._calls import (
     enter,
     fd_of,
+    give_back,
     leave,
     name_of,
     no_delay,
@@ -86,7 +87,7 @@ class Stream(Handle):
         self._callback = self._args = self._snapshot = None
         self._cancelled = False
         self._kind = 0
-        self.id = self.cause = 0
+        self.id = self.cause = self._index = 0
         self._engine = self._loop = loop
         self._socket = sock
         self._sock_fd = sock.fileno()
@@ -252,6 +253,7 @@ class Stream(Handle):
                 self._fatal_error(found, "Fatal read error on socket transport")
             return 0
         data = found
+        found = None  # or it would keep it
         count = len(data)
         if count == 0:
             return self._read_end()
@@ -259,6 +261,8 @@ class Stream(Handle):
             self._read_on(count == self._want)
         self._want = LARGE if count >= MUCH else SMALL
         self._protocol.data_received(data)
+        if COMPILED:
+            give_back(data)
         return 0
 
     def _read_into(self) -> int:
@@ -299,9 +303,8 @@ class Stream(Handle):
 
         full: all the room was used.
         """
-        engine = self._engine
-        if full or engine._poll.has_more(self._sock_fd):
-            engine.queue_source(self)
+        if full or self._index:
+            self._engine.queue_source(self)
         return 0
 
     def _read_end(self) -> int:
@@ -452,8 +455,11 @@ class Stream(Handle):
         else:
             sent = send_pieces(fd_of(self._socket), self._first, self._offset, rest)
         if sent == size:
+            first = self._first
             self._first = self._rest = None
             self._size = 0
+            if COMPILED:
+                give_back(first)
         elif sent < 0:
             return -sent
         elif sent > 0:
