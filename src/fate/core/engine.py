@@ -343,18 +343,17 @@ class Engine(Owner):
         """Poll the world, for no longer than until the next deadline, and take what is ready and what is due."""
         queue = self._queue
         timeout = -1
-        if self._clock is not None:
-            now = self._clock()
-        else:
-            now = clock_ns()
+        now = 0
         if len(queue) > self._head or self._stopping:
             timeout = 0
+            now = clock_ns() if self._clock is None else self._clock()
             elapsed = now - self._polled_at
             if elapsed > 2 * FAST_NS:
                 self._fast_limit >>= 1
             elif elapsed < FAST_NS and self._fast_limit < FAST_TURNS:
                 self._fast_limit = 2 * self._fast_limit + 1 if self._fast_limit < FAST_TURNS // 2 else FAST_TURNS
         elif self._timers.count:
+            now = clock_ns() if self._clock is None else self._clock()
             wait = self._timers.deadline() - (now / 1e9 if self._own_time is None else self._now())
             if wait <= 0.0:
                 timeout = 0
@@ -595,6 +594,18 @@ class Engine(Owner):
         """The handles that will run unless they are cancelled: the ready ones in their order, then the timers."""
         ready = self._queue[self._head :]
         return [handle for handle in [*ready, *self._timers.pending()] if handle is not None and not handle._cancelled]
+
+    def get_debug(self) -> bool:
+        """Whether debug mode is on."""
+        return bool(self._debug)
+
+    def is_running(self) -> bool:
+        """Whether it turns just now."""
+        return self._thread_id is not None
+
+    def is_closed(self) -> bool:
+        """Whether it is closed."""
+        return bool(self._closed)
 
     def in_own_thread(self) -> bool:
         """Whether the caller is in the thread that runs this engine."""

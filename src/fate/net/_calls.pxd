@@ -5,6 +5,7 @@ cpdef int enter(object context) except -1
 cpdef int leave(object context) except -1
 cpdef int fd_of(object sock) except -2
 cpdef object receive(int fd, Py_ssize_t room)
+cdef object bytes_of(const char *start, Py_ssize_t size)
 cpdef int give_back(object data) except -1
 cpdef Py_ssize_t receive_into(int fd, object buffer) except -2
 cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1

@@ -197,6 +197,11 @@ cpdef object receive(int fd, Py_ssize_t room):
     return result
 
 
+cdef object bytes_of(const char *start, Py_ssize_t size):
+    """`size` bytes, a copy of those at `start`; bytes that were given back, where there are some."""
+    return fate_bytes(start, size)
+
+
 cpdef int give_back(object data) except -1:
     """Keep `data`, which the caller is about to let go of, for what is read next, if it is bytes that nobody else has."""
     fate_give_back(data)

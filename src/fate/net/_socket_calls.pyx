@@ -11,6 +11,8 @@ from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, errno
 from libc.string cimport memcpy
 
+from fate.net._calls cimport bytes_of
+
 
 cdef extern from * nogil:
     """
@@ -28,7 +30,8 @@ cdef extern from * nogil:
 
     #define FATE_PART (64 * 1024)          /* the longest UDP datagram */
     #define FATE_LARGE (256 * 1024)        /* one read of a stream, and the longest datagram of another kind */
-    #define FATE_PEERS 512                 /* addresses remembered, a power of two */
+    #define FATE_PEERS 512                 /* addresses remembered, a power of two, */
+    #define FATE_WAYS 4                    /* each in one of so many places */
 
     /* What all receiving shares, under the GIL. The kernel gives pages to what is used of it. */
     static char fate_room[FATE_LARGE] __attribute__((aligned(4096)));
@@ -68,8 +71,15 @@ cdef extern from * nogil:
 
 cdef extern from *:
     """
-    /* Addresses that came lately, each with the tuple that Python has for it. */
+    /* Addresses that came lately, each with the tuple that Python has for it. Whoever sends to that very tuple, as
+       servers do, is spared reading it: where it stands is found by the tuple's own address. */
     static struct fate_peer { struct sockaddr_in6 address; PyObject *told; } fate_peers[FATE_PEERS];
+    static struct fate_peer *fate_peer_of[FATE_PEERS];
+    static unsigned fate_next_way;
+
+    static inline struct fate_peer **fate_place_of(PyObject *told) {
+        return &fate_peer_of[((uintptr_t)told >> 4 ^ (uintptr_t)told >> 13) & (FATE_PEERS - 1)];
+    }
 
     static PyObject *fate_ip_told(const union fate_address *from) {
         char text[INET6_ADDRSTRLEN];
@@ -85,7 +95,8 @@ cdef extern from *:
     /* An address as `socket` tells it. */
     static PyObject *fate_told(const union fate_address *from, socklen_t length) {
         struct sockaddr_in6 key;
-        struct fate_peer *peer;
+        struct fate_peer *first, *peer;
+        PyObject *told;
         uint32_t hash;
         if (length == 0) Py_RETURN_NONE;
         if (from->any.sa_family == AF_UNIX) {
@@ -106,38 +117,28 @@ cdef extern from *:
             hash = key.sin6_port * 0x9e3779b1u
                 ^ (words[0] ^ words[1] * 3 ^ words[2] * 5 ^ words[3] * 7) * 0x85ebca6bu;
         }
-        peer = &fate_peers[(hash >> 16 ^ hash) & (FATE_PEERS - 1)];
-        if (peer->told == NULL || memcmp(&peer->address, &key, sizeof key) != 0) {
-            PyObject *told = fate_ip_told(from);
-            if (told == NULL) return NULL;
-            peer->address = key;
-            Py_XSETREF(peer->told, told);
+        first = &fate_peers[(hash >> 16 ^ hash) & (FATE_PEERS - FATE_WAYS)];
+        for (peer = first; peer < first + FATE_WAYS; peer++) {
+            if (peer->told != NULL && memcmp(&peer->address, &key, sizeof key) == 0) {
+                *fate_place_of(peer->told) = peer;
+                return Py_NewRef(peer->told);
+            }
         }
-        return Py_NewRef(peer->told);
+        told = fate_ip_told(from);
+        if (told == NULL) return NULL;
+        peer = first + fate_next_way++ % FATE_WAYS;
+        peer->address = key;
+        Py_XSETREF(peer->told, told);
+        *fate_place_of(told) = peer;
+        return Py_NewRef(told);
     }
 
-    static int fate_append(PyObject *list, PyObject *made) { /* takes `made` over, which may be NULL */
-        int result = made == NULL ? -1 : PyList_Append(list, made);
-        Py_XDECREF(made);
-        return result;
-    }
-
-    /* Appends data, address, ... of up to `most` datagrams that are there: 0, an errno, or -1 with an exception set.
-       One recvfrom for each: on Linux 6 recvmmsg costs a tenth more, and would want a buffer for each. */
-    static int fate_receive_datagrams(int fd, int internet, int most, PyObject *into) {
-        union fate_address from;
-        for (; most > 0; most--) {
-            socklen_t length = sizeof from;
-            ssize_t got;
-            do {
-                got = recvfrom(fd, fate_room, internet ? FATE_PART : FATE_LARGE, MSG_DONTWAIT, &from.any, &length);
-            } while (got < 0 && errno == EINTR);
-            if (got < 0) return errno;
-            /* The copy comes first: a tuple may start the garbage collector, and that may let another thread receive. */
-            if (fate_append(into, PyBytes_FromStringAndSize(fate_room, got)) < 0) return -1;
-            if (fate_append(into, fate_told(&from, length)) < 0) return -1;
-        }
-        return 0;
+    /* As recvfrom, and no signal ends it. One for each datagram: on Linux 6 recvmmsg costs a tenth more. */
+    static ssize_t fate_receive_one(int fd, size_t room, union fate_address *from, socklen_t *length) {
+        ssize_t got;
+        *length = sizeof *from;
+        do got = recvfrom(fd, fate_room, room, MSG_DONTWAIT, &from->any, length); while (got < 0 && errno == EINTR);
+        return got;
     }
 
     /* A numeric address of Python's as the kernel has it: its length, or 0 if that needs more thought. */
@@ -146,6 +147,18 @@ cdef extern from *:
         const char *host;
         long port;
         int overflow;
+        struct fate_peer *peer = *fate_place_of(told);
+        if (peer != NULL && peer->told == told && peer->address.sin6_family == family) {
+            if (family == AF_INET6) {
+                to->v6 = peer->address;
+                return sizeof to->v6;
+            }
+            memset(&to->v4, 0, sizeof to->v4);
+            to->v4.sin_family = AF_INET;
+            to->v4.sin_port = peer->address.sin6_port;
+            to->v4.sin_addr.s_addr = peer->address.sin6_flowinfo;
+            return sizeof to->v4;
+        }
         if (!PyTuple_CheckExact(told) || (size = PyTuple_GET_SIZE(told)) < 2) return 0;
         if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(told, 0)) || !PyLong_CheckExact(PyTuple_GET_ITEM(told, 1))) return 0;
         host = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(told, 0), &length);
@@ -209,7 +222,10 @@ cdef extern from *:
         return sent >= 0 ? 0 : errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno;
     }
     """
-    int fate_receive_datagrams(int fd, int internet, int most, object into) except -1
+    union fate_address:
+        pass
+    Py_ssize_t fate_receive_one(int fd, size_t room, fate_address *source, unsigned int *length)
+    object fate_told(const fate_address *source, unsigned int length)
     int fate_send_one(int fd, int family, object data, object told)
 
 
@@ -229,7 +245,7 @@ cpdef object receive(object sock, int fd, Py_ssize_t size):
         blocked()
         return None
     if got < FATE_LARGE or size == FATE_LARGE:
-        return PyBytes_FromStringAndSize(fate_room, got)
+        return bytes_of(fate_room, got)
     more = min(fate_waiting(fd), size - got)
     if more <= 0:
         return PyBytes_FromStringAndSize(fate_room, got)
@@ -288,7 +304,19 @@ cpdef int receive_datagrams(object sock, int fd, bint internet, int most, list i
     internet: no datagram is longer than 64 KiB, else 256 KiB.
     Returns 0 if there may be more, or the errno of what came after them, such as EAGAIN.
     """
-    return fate_receive_datagrams(fd, internet, most, into)
+    cdef fate_address source
+    cdef unsigned int length
+    cdef Py_ssize_t got
+    cdef int left
+    for left in range(most):
+        got = fate_receive_one(fd, FATE_PART if internet else FATE_LARGE, &source, &length)
+        if got < 0:
+            return errno
+        # The copy comes first: a tuple may start the garbage collector, and that may let another thread receive.
+        data = bytes_of(fate_room, got)
+        into.append(data)
+        into.append(fate_told(&source, length))
+    return 0
 
 
 cpdef int send_datagram(object sock, int fd, int family, object data, object address) except -2:

@@ -1,9 +1,11 @@
 cimport cython
 
+from fate.net._calls cimport give_back
 from fate.net._socket_calls cimport receive_datagrams, send_datagram
 
 cdef int EAGAIN
 cdef int MOST
+cdef bint COMPILED
 
 
 cdef class Datagrams:

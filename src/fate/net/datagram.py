@@ -21,8 +21,11 @@ from asyncio.selector_events import (  # type: ignore[attr-defined]
 from errno import EAGAIN
 from typing import TYPE_CHECKING, Any
 
+from fate._native import compiled
+from fate.net._calls import give_back
 from fate.net._socket_calls import receive_datagrams, send_datagram
 
+COMPILED = compiled()
 SENDS_EMPTY = sys.version_info >= (3, 13)  # before, asyncio left an empty datagram out
 MOST = 16  # so many are told of before others have their turn
 SERVED = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
@@ -92,6 +95,8 @@ class Datagrams:
                 if self.waiting():
                     transport._receive_soon()
                 raise
+            if COMPILED:
+                give_back(data)
             if self.closing or self.paused:
                 return
         if self._error:
