@@ -436,7 +436,9 @@ static void print_finding(int fd, const struct finding *found) {
 int main(int argc, char **argv) {
     parse(argc, argv);
     settle();
-    buffer = allocate(RECEIVE);
+    /* At a page's begin: where malloc puts it, 16 bytes behind one, AMD's processors copy to it five times as slowly. */
+    if (posix_memalign((void **)&buffer, 4096, RECEIVE)) fail("out of memory: %d bytes", RECEIVE);
+    memset(buffer, 0, RECEIVE);
     if (option.http) {
         request_size = sizeof GET - 1;
         learn_reply();

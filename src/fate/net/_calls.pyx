@@ -24,13 +24,18 @@ cdef extern from * nogil:
     #include <errno.h>
     #include <netinet/in.h>
     #include <netinet/tcp.h>
+    #include <stdint.h>
     #include <sys/socket.h>
     #include <sys/uio.h>
     #include <unistd.h>
 
     #define FATE_SHARED 65536      /* what one read into the shared buffer takes at most */
     #define FATE_PIECES 64         /* what one sendmsg takes at most */
-    static char fate_shared[FATE_SHARED];
+    static char fate_shared[FATE_SHARED] __attribute__((aligned(4096)));
+
+    /* AMD's processors copy (`rep movsb`, Zen 3 to 5) a fifth as fast to a place that lies less than 32 bytes further in
+       its page than the source does in its own; and what the kernel has of a large message begins with a page. */
+    static inline int fate_slow_to_fill(const char *place) { return (uintptr_t)place % 4096 - 1u < 31u; }
 
     /* As recv, and no signal ends it. */
     static inline ssize_t fate_recv(int fd, void *buffer, size_t size) {
@@ -58,6 +63,7 @@ cdef extern from * nogil:
         IPPROTO_TCP
         TCP_NODELAY
     char *fate_shared
+    bint fate_slow_to_fill(const char *place)
     struct iovec:
         void *iov_base
         size_t iov_len
@@ -180,11 +186,16 @@ cpdef object receive(int fd, Py_ssize_t room):
     bytes of `room` that are shortened.
     """
     cdef PyObject *made
+    cdef PyObject *other
     cdef Py_ssize_t count
     if room <= FATE_SHARED:
         count = fate_recv(fd, fate_shared, room)
         return fate_bytes(fate_shared, count) if count >= 0 else failed()
     made = new_bytes(NULL, room)
+    if fate_slow_to_fill(content(made)):
+        other = new_bytes(NULL, room)
+        drop(made)
+        made = other
     count = fate_recv(fd, content(made), room)
     if count < 0:
         error = failed()
