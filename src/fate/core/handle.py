@@ -64,7 +64,7 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_args", "_callback", "_cancelled", "_kind", "_loop", "_snapshot", "cause", "id",
+        "__weakref__", "_args", "_callback", "_cancelled", "_index", "_kind", "_loop", "_snapshot", "cause", "id",
     )  # fmt: skip
 
     if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class Handle:
         _loop: Owner | None
         _cancelled: bool
         _kind: int  # the engine's affair
+        _index: int  # of a source, the poll's affair (`Poll.set_source`); of a timer, its place
         id: int
         cause: int
 
@@ -129,12 +130,11 @@ class Handle:
 class TimerHandle(Handle):
     """A callback scheduled for a time on the engine's clock, in seconds."""
 
-    __slots__ = ("_index", "_slot", "_when")
+    __slots__ = ("_slot", "_when")
 
     if TYPE_CHECKING:
         _when: float
         _slot: int
-        _index: int
 
     def when(self) -> float:
         """The time it is due, in seconds on `loop.time()`'s clock."""

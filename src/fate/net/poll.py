@@ -237,7 +237,7 @@ class EpollPoll(Poll):
         return watch
 
     def in_vain(self, sock: Any, fd: int) -> bool:
-        """Whether `sock`, which is about to read, need not try before it waits: nothing will have come since the last."""
+        """Whether `sock`, which is about to read, need not try before it waits: that will be in vain."""
         watch = self._kept(sock, fd)
         if watch is None or watch.vain == 0 or watch.reader is not None or not watch.mask & EPOLLIN or watch.doubtful:
             return False

@@ -34,6 +34,8 @@ LARGEST = 64 * 1024  # no datagram of UDP's is longer
 BLOCKED = (BlockingIOError, InterruptedError)
 COMPILED = compiled()
 ASYNCIO: Any = SelectorEventLoop
+if TYPE_CHECKING:
+    _have_steps: Callable[[type], object]
 
 
 class Wait(Handle):
@@ -301,7 +303,7 @@ def watch_to_send(engine: Any, fd: int, handle: Handle) -> None:
 
 if COMPILED:  # what is raised in a compiled `__next__` gets a traceback, which StopIteration has no use for
     for _cls in (Receiving, Filling, Calling, CallingToSend, Sending):
-        _have_steps(_cls)
+        _have_steps(_cls)  # noqa: F821 (in the .pxd)
     del _cls
 
 
