@@ -84,6 +84,54 @@ def close(loop: Fate, transport: Any, protocol: Protocol) -> None:
 # -- arriving ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("family", "host"), [(socket.AF_INET, "127.0.0.1"), pytest.param(socket.AF_INET6, "::1", marks=NEEDS_IPV6)]
+)
+def test_each_of_many_peers_gets_its_own_answer(loop: Fate, family: int, host: str) -> None:
+    """More peers than addresses are remembered, and asked by addresses that came and by their equals."""
+    transport, protocol = endpoint(loop, local_addr=(host, 0))
+    answers = iter(range(10_000))
+
+    def answer(data: bytes, address: Any) -> None:
+        transport.sendto(data, address if next(answers) % 2 else (*address,))
+
+    protocol.then = answer
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(peer(family, (host, 0))) for _ in range(600)]
+        to = transport.get_extra_info("sockname")
+        for turn in range(3):
+            for number, sock in enumerate(peers):
+                sock.sendto(b"%d of turn %d" % (number, turn), to)
+                if number % 50 == 49:
+                    run_until(loop, lambda wanted=turn * 600 + number + 1: len(protocol.received) == wanted)
+            for number, sock in enumerate(peers):
+                assert sock.recv(100) == b"%d of turn %d" % (number, turn)
+        close(loop, transport, protocol)
+
+
+def test_datagrams_that_are_kept_do_not_change(loop: Fate) -> None:
+    transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
+    kept: list[bytes] = []
+    protocol.then = lambda data, address: kept.append(data) if data[0] % 2 else None
+    protocol.told = Forgetful()
+    sent = [bytes([number]) * (400 + 37 * number) for number in range(100)]
+    with peer() as sock:
+        for data in sent:
+            sock.sendto(data, transport.get_extra_info("sockname"))
+            turns(loop, 2)
+        run_until(loop, lambda: len(kept) == 50)
+    assert kept == sent[1::2]
+    transport.abort()
+    turns(loop, 3)
+
+
+class Forgetful(list[Any]):
+    """Where nothing is kept."""
+
+    def append(self, item: Any) -> None:
+        pass
+
+
 def test_an_endpoint_receives_and_answers(loop: Fate) -> None:
     transport, protocol = endpoint(loop, local_addr=("127.0.0.1", 0))
     protocol.then = transport.sendto

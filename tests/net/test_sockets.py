@@ -581,6 +581,75 @@ def test_they_are_coroutines(loop: Fate, pair: Pair) -> None:
     coroutine.close()
 
 
+def test_a_call_is_awaited_once(loop: Fate, pair: Pair) -> None:
+    ours, theirs = pair
+    theirs.send(b"tea and cake")
+    coroutine = loop.sock_recv(ours, 3)
+    assert run(loop, coroutine) == b"tea"
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine 'sock_recv'"):
+        run(loop, coroutine)
+    assert ours.recv(100) == b" and cake"
+
+
+def test_a_call_that_is_never_awaited_warns(loop: Fate, pair: Pair) -> None:
+    with pytest.warns(RuntimeWarning, match="coroutine 'sock_sendall' was never awaited"):
+        loop.sock_sendall(pair[0], b"tea")
+    assert not polls(loop, pair[1])
+
+
+def test_a_task_tells_which_call_it_runs_and_what_for(loop: Fate, pair: Pair) -> None:
+    task = start(loop, loop.sock_recv(pair[0], 10))
+    assert "coro=<sock_recv()> wait_for=<Future" in repr(task)
+    coroutine: Any = task.get_coro()
+    assert repr(coroutine) == f"<coroutine sock_recv fd={pair[0].fileno()}>"
+    assert isinstance(coroutine.cr_await, asyncio.Future)
+    task.cancel()
+    turns(loop, 3)
+    assert coroutine.cr_await is None
+
+
+@pytest.mark.parametrize("end", [lambda call: call.close(), lambda call: call.throw(KeyError("enough"))])
+def test_a_call_that_is_ended_by_hand_is_watched_no_longer(
+    loop: Fate, pair: Pair, end: Callable[[Any], object]
+) -> None:
+    ours, theirs = pair
+    call: Any = loop.sock_recv(ours, 10)
+    loop.call_soon(call.send, None)
+    turns(loop, 1)
+    assert watched(loop, ours)
+    try:
+        end(call)
+    except KeyError as error:
+        assert error.args == ("enough",)
+    assert not watched(loop, ours)
+    theirs.send(b"tea")
+    assert run(loop, loop.sock_recv(ours, 10)) == b"tea"
+
+
+def test_who_waits_in_vain_again_and_again_misses_nothing(loop: Fate, pair: Pair) -> None:
+    """After a try in vain the next ones are left out: the loop's poll tells, also of what came before the call."""
+    ours, theirs = pair
+
+    async def talk() -> None:
+        for number in range(100):
+            message = b"tea %d" % number
+            if number % 3:
+                theirs.send(message)
+                assert await loop.sock_recv(ours, 100) == message
+            else:
+                receiving = loop.create_task(loop.sock_recv(ours, 100))
+                await asyncio.sleep(0)
+                theirs.send(message)
+                assert await receiving == message
+            if number % 7 == 0:  # more than is asked for
+                theirs.send(message)
+                assert await loop.sock_recv(ours, 2) + await loop.sock_recv(ours, 100) == message
+        theirs.close()
+        assert await loop.sock_recv(ours, 100) == b""
+
+    run(loop, talk())
+
+
 def test_a_subclass_of_socket_is_read_by_its_own_methods(loop: Fate, pair: Pair) -> None:
     class Loud(socket.socket):
         def recv(self, *args: Any) -> bytes:

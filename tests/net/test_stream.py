@@ -317,6 +317,53 @@ def test_a_reset_that_comes_with_bytes_is_told(loop: Fate, tcp: tuple[Any, Told,
     assert isinstance(protocol.log[-1][1], ConnectionResetError)
 
 
+def test_bytes_that_somebody_keeps_do_not_change(loop: Fate) -> None:
+    """Bytes that nobody has any more are used again for what is read next: those only."""
+    kept: list[Any] = []
+
+    class Keeper(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            way = len(data) % 4
+            if way == 0:
+                kept.append((data, hash(data)))
+            elif way == 1:
+                kept.append((memoryview(data)[100:200], len(data)))
+            elif way == 2:
+                kept.append(({data: len(data)}, None))
+            self.transport.write(data)
+
+    async def talk() -> None:
+        server = await loop.create_server(Keeper, "127.0.0.1", 0)
+        conversations = [asyncio.open_connection(*server.sockets[0].getsockname()) for _ in range(20)]
+        peers = await asyncio.gather(*conversations)
+        for turn in range(40):
+            size = 450 + 97 * turn
+            messages = [bytes([turn, number]) * ((size + number) // 2) + b"." * (number % 2) for number in range(20)]
+            for (_, writer), message in zip(peers, messages, strict=True):
+                writer.write(message)
+            for (reader, _), message in zip(peers, messages, strict=True):
+                assert await reader.readexactly(len(message)) == message
+        for _, writer in peers:
+            writer.close()
+        server.close()
+
+    loop.run_until_complete(talk())
+    assert len(kept) > 400
+    for what, note in kept:
+        if isinstance(what, bytes):
+            assert hash(what) == hash(bytes(bytearray(what))) == note
+            assert what[2:-1] == what[:-3]
+        elif isinstance(what, memoryview):
+            assert bytes(what) == bytes(what[:2]) * 50
+        else:
+            ((data, size),) = what.items()
+            assert len(data) == size
+            assert what[bytes(bytearray(data))] == size
+
+
 def test_more_than_one_read_takes_comes_whole(loop: Fate, tcp: tuple[Any, Told, socket.socket]) -> None:
     transport, protocol, peer = tcp
     data = bytes(range(256)) * 1200
