@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -617,10 +618,8 @@ def test_a_call_that_is_ended_by_hand_is_watched_no_longer(
     loop.call_soon(call.send, None)
     turns(loop, 1)
     assert watched(loop, ours)
-    try:
+    with contextlib.suppress(KeyError):
         end(call)
-    except KeyError as error:
-        assert error.args == ("enough",)
     assert not watched(loop, ours)
     theirs.send(b"tea")
     assert run(loop, loop.sock_recv(ours, 10)) == b"tea"
