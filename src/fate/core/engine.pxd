@@ -7,7 +7,7 @@ from cpython.list cimport PyList_GET_ITEM
 from cpython.ref cimport Py_DECREF, PyObject
 
 from fate._native cimport (
-    Freelist, SharedContext, bind, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, run_in_context, track,
+    Freelist, SharedContext, bind, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, pop_last, run_in_context, track,
 )
 from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_run_usual
 from fate.core.timers cimport Timers
@@ -24,6 +24,7 @@ cdef char LASTING
 cdef char SOURCE
 cdef short READY
 cdef Py_ssize_t OWED_MOST
+cdef Py_ssize_t COMPACT
 cdef object TIME
 
 

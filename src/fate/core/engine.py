@@ -25,6 +25,7 @@ from fate._native import (
     compiled,
     copy_context,
     copy_of,
+    pop_last,
     run_in_context,
     track,
 )
@@ -567,7 +568,7 @@ class Engine(Owner):
                 handle._settle()
         finally:
             if done == len(unsettled) == 1:
-                unsettled.pop()  # an eighth of what the next takes
+                pop_last(unsettled)  # an eighth of what the next takes
             else:
                 del unsettled[:done]
         return 0

@@ -66,7 +66,6 @@ cdef class Stream(Handle):
 
     @cython.locals(count=Py_ssize_t)
     cdef int _read_into(self) except -1
-    cdef int _read_on(self, bint full) except -1
     cdef int _read_end(self) except -1
 
     @cython.locals(size=Py_ssize_t, total=Py_ssize_t, engine=Engine, plain=bytes)

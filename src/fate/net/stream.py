@@ -257,8 +257,8 @@ class Stream(Handle):
         count = len(data)
         if count == 0:
             return self._read_end()
-        if self._edge:
-            self._read_on(count == self._want)
+        if self._edge and (count == self._want or self._index):
+            self._engine.queue_source(self)  # there may be more
         self._want = LARGE if count >= MUCH else SMALL
         self._protocol.data_received(data)
         if COMPILED:
@@ -288,23 +288,14 @@ class Stream(Handle):
             return 0
         if count == 0:
             return self._read_end()
-        if self._edge:
-            self._read_on(count >= len(buffer))
+        if self._edge and (count >= len(buffer) or self._index):
+            self._engine.queue_source(self)
         try:
             self._protocol.buffer_updated(count)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
-        return 0
-
-    def _read_on(self, full: bool) -> int:
-        """Of a socket that is told of once: read again in the next turn, if there may be more.
-
-        full: all the room was used.
-        """
-        if full or self._index:
-            self._engine.queue_source(self)
         return 0
 
     def _read_end(self) -> int:
