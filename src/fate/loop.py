@@ -362,6 +362,7 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
     ) -> Any:
         if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
+            self._poll.let_go(sock.fileno())
             return DatagramTransport(self, sock, protocol, address, waiter, extra)
         return SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
             self, sock, protocol, address, waiter, extra

@@ -67,6 +67,16 @@ def polls(loop: Fate, sock: socket.socket) -> bool:
     return loop._poll.poll(0, []) > 0
 
 
+def keep(loop: Fate, pair: Pair) -> None:
+    """Have the poll go on watching our socket, and leave the next tries out."""
+    task = start(loop, loop.sock_recv(pair[0], 100))
+    pair[1].send(b"first")
+    assert run(loop, task) == b"first"
+
+
+kept = pytest.mark.parametrize("before", [False, True], ids=["", "kept"])
+
+
 # -- receiving --------------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +200,18 @@ def test_a_unix_datagram_of_more_than_64_kib_comes_whole(loop: Fate) -> None:
 # -- sending, accepting, connecting ---------------------------------------------------------------------------------
 
 
+def test_two_datagrams_are_never_one(loop: Fate) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        ours.setblocking(False)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212_992)
+        both = b"a" * 300_000, b"b" * 50_000
+        for each in both:
+            theirs.send(each)
+        for each in both:
+            assert run(loop, loop.sock_recv(ours, 1 << 20)) == each
+
+
 def test_what_does_not_fit_is_sent_when_there_is_room(loop: Fate, pair: Pair) -> None:
     ours, theirs = pair
     data = os.urandom(3_000_000)
@@ -213,6 +235,23 @@ def test_sending_bytes_of_wide_items(loop: Fate, pair: Pair) -> None:
     wide = memoryview(bytearray(range(240))).cast("I")
     run(loop, loop.sock_sendall(ours, wide))
     assert theirs.recv(1000) == bytes(range(240))
+
+
+def test_what_is_being_sent_cannot_be_made_shorter(loop: Fate, pair: Pair) -> None:
+    data = bytearray(b"z" * 4_000_000)
+    task = start(loop, loop.sock_sendall(pair[0], data))
+    with pytest.raises(BufferError):
+        data.clear()
+    got = bytearray()
+
+    async def receive() -> None:
+        while len(got) < len(data):
+            got.extend(await loop.sock_recv(pair[1], 1 << 20))
+
+    run(loop, receive())
+    run(loop, task)
+    assert got == data
+    data.clear()
 
 
 def test_sending_nothing(loop: Fate, pair: Pair) -> None:
@@ -554,6 +593,21 @@ def test_a_thread_that_writes_wakes_a_receive(loop: Fate, pair: Pair) -> None:
     thread.join()
 
 
+@kept
+def test_a_transport_that_does_not_read_has_the_socket_to_itself(loop: Fate, pair: Pair, before: bool) -> None:
+    class Idle(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.pause_reading()
+
+    if before:
+        keep(loop, pair)
+    transport, _ = run(loop, loop.create_connection(Idle, sock=pair[0]))
+    with pytest.raises(RuntimeError, match="is used by transport"):
+        run(loop, loop.sock_recv(pair[0], 10))
+    transport.abort()
+    turns(loop, 2)
+
+
 # -- rules of asyncio's ---------------------------------------------------------------------------------------------
 
 
@@ -683,3 +737,82 @@ def test_objects_of_a_wait_are_freed_without_the_garbage_collector(loop: Fate, p
         assert len(gc.get_objects()) - before < 50
     finally:
         gc.enable()
+
+
+WRONG: list[tuple[Callable[..., Any], type[BaseException]]] = [
+    (lambda loop, sock: loop.sock_recv_into(sock, b"constant"), TypeError),
+    (lambda loop, sock: loop.sock_recv_into(sock, 5), TypeError),
+    (lambda loop, sock: loop.sock_recv_into(sock, memoryview(bytearray(10))[::2]), TypeError),
+    (lambda loop, sock: loop.sock_recvfrom(sock, "5"), TypeError),
+    (lambda loop, sock: loop.sock_recvfrom(sock, -1), ValueError),
+    (lambda loop, sock: loop.sock_recvfrom_into(sock, bytearray(5), -1), ValueError),
+    (lambda loop, sock: loop.sock_recvfrom_into(sock, bytearray(5), 6), ValueError),
+    (lambda loop, sock: loop.sock_recv(sock, 1 << 100), OverflowError),
+    (lambda loop, sock: loop.sock_accept(sock), OSError),
+]
+
+
+@kept
+@pytest.mark.parametrize(("call", "error"), WRONG)
+def test_wrong_arguments_are_told_at_once(
+    loop: Fate, pair: Pair, before: bool, call: Callable[..., Any], error: type[BaseException]
+) -> None:
+    if before:
+        keep(loop, pair)
+    waiting = call(loop, pair[0])
+    with pytest.raises(error):
+        waiting.send(None)
+
+
+@kept
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX])
+def test_a_buffer_without_room_is_filled_at_once(loop: Fate, family: int, before: bool) -> None:
+    with socket.socket(family) as listener:
+        listener.bind(("127.0.0.1", 0) if family == socket.AF_INET else "")
+        listener.listen()
+        with socket.socket(family) as ours:
+            ours.connect(listener.getsockname())
+            ours.setblocking(False)
+            theirs, _ = listener.accept()
+            with theirs:
+                if before:
+                    keep(loop, (ours, theirs))
+                assert run(loop, loop.sock_recv_into(ours, bytearray())) == 0
+
+
+def test_two_tasks_that_await_one_object_both_end(loop: Fate, pair: Pair) -> None:
+    receiving = loop.sock_recv(pair[0], 10)
+
+    async def receive() -> bytes:
+        return await receiving
+
+    first, second = start(loop, receive()), start(loop, receive())
+    pair[1].send(b"tea")
+    assert run(loop, first) == b"tea"
+    with pytest.raises(RuntimeError):
+        run(loop, second)
+
+
+def test_a_coroutine_goes_on_only_when_what_it_waits_for_is_done(loop: Fate, pair: Pair) -> None:
+    receiving: Any = loop.sock_recv(pair[0], 10)
+    with pytest.raises(TypeError, match="just-started"):
+        receiving.send(5)
+    receiving.send(None)
+    with pytest.raises(RuntimeError, match="await wasn't used with future"):
+        receiving.send(None)
+    for again in (lambda: receiving.send(None), lambda: receiving.throw(ValueError)):
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+            again()
+    receiving.close()
+    assert not watched(loop, pair[0])
+
+
+@kept
+def test_a_closed_loop_is_told_of_as_such(pair: Pair, before: bool) -> None:
+    loop = Fate()
+    if before:
+        keep(loop, pair)
+    loop.close()
+    for call in (loop.sock_recv(pair[0], 10), loop.sock_recvfrom(pair[0], 10)):
+        with pytest.raises(RuntimeError, match="closed"):
+            call.send(None)  # type: ignore[attr-defined]

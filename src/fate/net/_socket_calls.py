@@ -20,12 +20,23 @@ LARGE = 256 * 1024
 
 def receive(sock: socket.socket, fd: int, size: int) -> bytes | None:
     """What a stream has, up to `size` bytes, which are at least 1; b"" at its end, None if there is nothing yet."""
-    if size > PART:  # a buffer of so much would be mapped, to be unmapped when it turns out to be too large
+    if (
+        size > PART and sock.type == socket.SOCK_STREAM
+    ):  # a buffer of so much would be mapped, to be unmapped when it turns out to be too large
         size = max(1, min(size, int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)))
     try:
         return sock.recv(size)
     except BLOCKED:
         return None
+
+
+def fillable(buffer: Any) -> bool:
+    """Whether something can be received into it."""
+    try:
+        with memoryview(buffer) as view:
+            return view.nbytes > 0 and view.c_contiguous and not view.readonly
+    except (BufferError, TypeError, ValueError):
+        return False
 
 
 def receive_into(sock: socket.socket, fd: int, buffer: Any) -> int:

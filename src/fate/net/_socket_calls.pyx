@@ -11,7 +11,11 @@ from cpython.exc cimport PyErr_SetFromErrno
 from libc.errno cimport EAGAIN, errno
 from libc.string cimport memcpy
 
+from socket import SOCK_STREAM
+
 from fate.net._calls cimport bytes_of
+
+cdef tuple BLOCKED = (BlockingIOError, InterruptedError)
 
 
 cdef extern from * nogil:
@@ -238,9 +242,14 @@ cdef bint blocked() except -1:
 
 cpdef object receive(object sock, int fd, Py_ssize_t size):
     """What a stream has, up to `size` bytes, which are at least 1; b"" at its end, None if there is nothing yet."""
-    cdef ssize_t got = fate_recv(fd, fate_room, min(size, FATE_LARGE))
-    cdef ssize_t more
+    cdef ssize_t got, more
     cdef char *rest
+    if size > FATE_LARGE and sock.type != SOCK_STREAM:  # a datagram comes in one piece, or its rest is lost
+        try:
+            return sock.recv(size)
+        except BLOCKED:
+            return None
+    got = fate_recv(fd, fate_room, min(size, FATE_LARGE))
     if got < 0:
         blocked()
         return None
@@ -260,12 +269,30 @@ cpdef object receive(object sock, int fd, Py_ssize_t size):
     return data if got + more == len(data) else data[: got + more]
 
 
+cpdef bint fillable(object buffer) except -1:
+    """Whether something can be received into it."""
+    cdef Py_buffer view
+    cdef bint room
+    try:
+        PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+    except (BufferError, TypeError, ValueError):
+        return False
+    room = view.len > 0
+    PyBuffer_Release(&view)
+    return room
+
+
 cpdef Py_ssize_t receive_into(object sock, int fd, object buffer) except -2:
     """Receive into a writable buffer: the number of bytes, 0 at the end of the stream, -1 if there is nothing yet."""
     cdef Py_buffer view
     cdef ssize_t got
-    PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
     try:
+        PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+    except (BufferError, TypeError):
+        return sock.recv_into(buffer)  # which says it as asyncio does
+    try:
+        if view.len == 0:
+            return 0
         if view.len <= FATE_PART:
             got = fate_recv(fd, view.buf, view.len)
         else:
@@ -285,6 +312,7 @@ cpdef Py_ssize_t send(object sock, int fd, object data, Py_ssize_t start) except
     cdef char *rest
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
+        start = min(start, view.len)
         rest = <char *>view.buf + start
         if view.len - start <= FATE_PART:
             sent = fate_send(fd, rest, view.len - start)

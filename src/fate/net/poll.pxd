@@ -66,6 +66,9 @@ cdef class EpollPoll(Poll):
     cpdef int wait_to_read(self, object sock, int fd, Handle handle, bint tried) except -1
 
     @cython.locals(watch=Watch)
+    cpdef int let_go(self, int fd) except -1
+
+    @cython.locals(watch=Watch)
     cpdef int end_reading(self, int fd, Handle handle, bint keep, bint more) except -1
 
     @cython.locals(watch=Watch)

@@ -277,6 +277,13 @@ class EpollPoll(Poll):
                 watch.vain = VAIN if tried else 0
         return 0
 
+    def let_go(self, fd: int) -> int:
+        """Whoever has waited for `fd` is treated as one who never did: a transport uses it from now on."""
+        watch = self._find(fd)
+        if watch is not None and watch.owner is not None:
+            self._update(self._watch(fd))
+        return 0
+
     def end_reading(self, fd: int, handle: Handle, keep: bool, more: bool) -> int:
         """`handle`, given to `wait_to_read`, waits no longer.
 

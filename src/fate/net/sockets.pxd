@@ -3,7 +3,7 @@ cimport cython
 from fate.core.engine cimport Engine
 from fate.core.handle cimport Handle
 from fate.net._calls cimport fd_of
-from fate.net._socket_calls cimport receive, receive_into
+from fate.net._socket_calls cimport fillable, receive, receive_into
 from fate.net._socket_calls cimport send as send_out
 from fate.net.poll cimport EpollPoll
 
@@ -54,6 +54,8 @@ cdef class Wait(Handle):
     cdef object _try(self)
     @cython.locals(engine=Engine, tried=bint)
     cdef object _step(self)
+    cdef object _wait_too(self)
+    cdef object _reused(self)
     cdef object _result(self, object tried)
     @cython.locals(engine=Engine)
     cdef int _end(self, bint keep) except -1
@@ -78,6 +80,7 @@ cdef class Calling(Wait):
     cdef object _called
     cdef object _call
     cdef tuple _arguments
+    cdef bint _receives
 
 
 cdef class CallingToSend(Calling):
@@ -97,7 +100,7 @@ cdef class Sending(Wait):
 cdef Receiving _receiving(object loop, object sock, Py_ssize_t size)
 @cython.locals(wait=Filling)
 cdef Filling _filling(object loop, object sock, object buffer)
-cdef Calling _calling(Calling wait, object loop, object sock, object name, object call, tuple args)
+cdef Calling _calling(Calling wait, object loop, object sock, object name, object call, tuple args, bint receives=*)
 @cython.locals(wait=Sending)
 cdef Sending _sending(object loop, object sock, object data)
 cdef bint _serves(Engine loop, object sock) except -1

@@ -15,6 +15,7 @@ coroutines; so are `sock_connect` and `sock_sendfile`, which are not hot.
 from __future__ import annotations
 
 import socket
+import sys
 import warnings
 from asyncio import SelectorEventLoop
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from fate._native import compiled
 from fate.core.engine import Engine
 from fate.core.handle import SOURCE, Handle
 from fate.net._calls import fd_of
-from fate.net._socket_calls import receive, receive_into
+from fate.net._socket_calls import fillable, receive, receive_into
 from fate.net._socket_calls import send as send_out
 from fate.net.poll import EpollPoll
 
@@ -72,8 +73,10 @@ class Wait(Handle):
 
     def _fire(self) -> BaseException | None:
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
         return None
 
     # -- what a coroutine is --------------------------------------------------------------------------------------
@@ -94,10 +97,14 @@ class Wait(Handle):
 
     def send(self, value: Any) -> Any:
         """Go on, as `await` does."""
+        if value is not None and not self._begun:
+            raise TypeError("can't send non-None value to a just-started coroutine")
         return self.__next__()
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> NoReturn:
         """Wait no longer, and raise that."""
+        if self._engine is None:
+            raise self._reused()
         self._end(False)
         error = kind if value is None else value
         if isinstance(error, type):
@@ -140,10 +147,12 @@ class Wait(Handle):
         """Go on until there is a future to wait for, or until it is over: then the result."""
         engine = self._engine
         if engine is None:
-            raise RuntimeError(f"cannot reuse already awaited coroutine '{self._name()}'")
+            raise self._reused()
         result = None
         try:
             if self._watched:
+                if self._waiter is not None and not self._waiter.done():  # another task awaits this very object
+                    return self._wait_too()
                 result = self._try()
             else:
                 self._begun = True
@@ -164,6 +173,17 @@ class Wait(Handle):
         waiter._asyncio_future_blocking = True  # as a future says that it is awaited
         self._waiter = waiter
         return waiter
+
+    def _wait_too(self) -> Any:
+        """The future that is waited for already, as a coroutine that waits for one gives it again."""
+        waiter = self._waiter
+        if waiter._asyncio_future_blocking:
+            raise RuntimeError("await wasn't used with future")
+        waiter._asyncio_future_blocking = True
+        return waiter
+
+    def _reused(self) -> RuntimeError:
+        return RuntimeError(f"cannot reuse already awaited coroutine '{self._name()}'")
 
     def _result(self, tried: Any) -> Any:
         """What the coroutine returns when a try has given `tried`."""
@@ -189,6 +209,7 @@ class Wait(Handle):
         poll: EpollPoll = engine._poll
         if not poll.wait_again(self._socket, self._fd, self, tried):
             engine._ensure_fd_no_transport(self._fd)
+            check_open(engine)
             poll.wait_to_read(self._socket, self._fd, self, tried)
         return 0
 
@@ -226,6 +247,9 @@ class Filling(Wait):
         count = receive_into(self._socket, fd_of(self._socket), self._buffer)
         return None if count < 0 else count
 
+    def _may_try(self) -> bool:
+        return not fillable(self._buffer) or Wait._may_try(self)  # else a try would do more than to receive nothing
+
 
 class Calling(Wait):
     """What `call(*args)`, which receives, returns: something else than None."""
@@ -234,6 +258,7 @@ class Calling(Wait):
         _called: str
         _call: Callable[..., Any]
         _arguments: tuple[Any, ...]
+        _receives: bool  # something, if there is anything: nothing else comes of a call before that
 
     def _name(self) -> str:
         return self._called
@@ -243,6 +268,12 @@ class Calling(Wait):
             return self._call(*self._arguments)
         except BLOCKED:
             return None
+
+    def _may_try(self) -> bool:
+        return not self._receives or Wait._may_try(self)
+
+    def _watch(self, tried: bool) -> int:
+        return Wait._watch(self, tried and self._receives)
 
 
 class CallingToSend(Calling):
@@ -286,6 +317,8 @@ class Sending(Wait):
         return True
 
     def _watch(self, tried: bool) -> int:
+        if type(self._data) is not bytes:
+            self._data = memoryview(self._data)  # its owner cannot make it shorter meanwhile
         watch_to_send(self._engine, self._fd, self)
         return 0
 
@@ -294,11 +327,22 @@ class Sending(Wait):
             self._engine._poll.remove_writer(self._fd)
         return 0
 
+    def _end(self, keep: bool) -> int:
+        self._data = None
+        return Wait._end(self, keep)
+
 
 def watch_to_send(engine: Any, fd: int, handle: Handle) -> None:
     """Have `handle` queued when `fd` is writable. Most are, most of the time, so nothing is kept."""
     engine._ensure_fd_no_transport(fd)
+    check_open(engine)
     engine._poll.add_writer(fd, handle)
+
+
+def check_open(engine: Any) -> None:
+    """Raises RuntimeError if the loop is closed."""
+    if engine._closed:
+        engine._check_closed()
 
 
 if COMPILED:  # what is raised in a compiled `__next__` gets a traceback, which StopIteration has no use for
@@ -321,8 +365,11 @@ def _filling(loop: Any, sock: Any, buffer: Any) -> Filling:
     return wait
 
 
-def _calling(wait: Calling, loop: Any, sock: Any, name: str, call: Any, args: tuple[Any, ...]) -> Calling:
+def _calling(
+    wait: Calling, loop: Any, sock: Any, name: str, call: Any, args: tuple[Any, ...], receives: bool = False
+) -> Calling:
     wait._prepare(loop, sock)
+    wait._receives = receives
     wait._called = name
     wait._call = call
     wait._arguments = args
@@ -345,7 +392,7 @@ class SocketCalls(Engine):
     """What `Fate` has in place of asyncio's `sock_*`."""
 
     def sock_recv(self, sock: Any, n: int) -> Any:
-        if not _serves(self, sock) or type(n) is not int or n <= 0:
+        if not _serves(self, sock) or type(n) is not int or not 0 < n <= sys.maxsize:
             return ASYNCIO.sock_recv(self, sock, n)
         return _receiving(self, sock, n)
 
@@ -359,12 +406,15 @@ class SocketCalls(Engine):
             return ASYNCIO.sock_recvfrom(self, sock, bufsize)
         if type(bufsize) is int and bufsize > LARGEST and sock.family in INTERNET and sock.type == socket.SOCK_DGRAM:
             bufsize = LARGEST
-        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom", sock.recvfrom, (bufsize,))
+        receives = type(bufsize) is int and bufsize > 0
+        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom", sock.recvfrom, (bufsize,), receives)
 
     def sock_recvfrom_into(self, sock: Any, buf: Any, nbytes: int = 0) -> Any:
         if not _serves(self, sock):
             return ASYNCIO.sock_recvfrom_into(self, sock, buf, nbytes)
-        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom_into", sock.recvfrom_into, (buf, nbytes))
+        args = buf, nbytes
+        receives = type(nbytes) is int and nbytes == 0 and fillable(buf)
+        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom_into", sock.recvfrom_into, args, receives)
 
     def sock_accept(self, sock: Any) -> Any:
         if not _serves(self, sock):

@@ -127,6 +127,7 @@ class Stream(Handle):
                 server._attach()
             self._server = server
         loop._streams.put(self._sock_fd, self)
+        loop._poll.let_go(self._sock_fd)
         self._edge = sock.proto in TCP and sock.family in INTERNET
         if sock.proto == socket.IPPROTO_TCP:
             no_delay(sock, self._sock_fd)
