@@ -760,8 +760,9 @@ def test_wrong_arguments_are_told_at_once(
     if before:
         keep(loop, pair)
     waiting = call(loop, pair[0])
-    with pytest.raises(error):
+    with pytest.raises(error) as failed:
         waiting.send(None)
+    assert failed.value.__context__ is None
 
 
 @kept

@@ -286,9 +286,12 @@ cpdef Py_ssize_t receive_into(object sock, int fd, object buffer) except -2:
     """Receive into a writable buffer: the number of bytes, 0 at the end of the stream, -1 if there is nothing yet."""
     cdef Py_buffer view
     cdef ssize_t got
+    cdef bint wrong = False
     try:
         PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
     except (BufferError, TypeError):
+        wrong = True
+    if wrong:
         return sock.recv_into(buffer)  # which says it as asyncio does
     try:
         if view.len == 0:
