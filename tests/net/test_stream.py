@@ -26,7 +26,7 @@ from typing import Any, cast
 
 import pytest
 import trustme
-from support import DEADLINE, Log, run_until, turns
+from support import DEADLINE, Log, printed, run_until, turns
 
 from fate import Fate
 from fate.net import connections
@@ -249,6 +249,24 @@ def test_a_transport_that_is_forgotten_closes_its_socket_and_says_so(loop: Fate,
         forgotten.clear()
     assert peer.recv(1) == b"" and ours.fileno() == -1
     peer.close()
+
+
+def test_a_program_that_ends_with_a_connection_open_ends_in_silence() -> None:
+    program = """
+        import asyncio, fate, socket
+        loop = fate.Fate()
+        asyncio.set_event_loop(loop)
+        ours, theirs = socket.socketpair()
+
+        async def main():
+            global writer
+            reader, writer = await asyncio.open_connection(sock=ours)
+            writer.write(b"tea")
+
+        loop.run_until_complete(main())
+        print(theirs.recv(10))
+    """
+    assert printed(program, "-W", "ignore") == "b'tea'"
 
 
 def test_an_ended_transport_keeps_nothing_alive(loop: Fate, connect: Connect) -> None:

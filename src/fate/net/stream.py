@@ -159,6 +159,8 @@ class Stream(Handle):
             self._engine._streams.forget(self._sock_fd, self)
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
+        except AttributeError:
+            pass  # the interpreter ends, and has taken away what this module's names stood for
         finally:
             self._socket.close()
             if self._server is not None and ATTACH_NAMES_IT:
