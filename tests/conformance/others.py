@@ -110,7 +110,8 @@ def sources(suite: Suite, python: Path) -> Path:
     version = requirement.partition("==")[2]
     found = [path for path in folder.glob(f"*-{version}") if path.is_dir()]
     if not found:
-        pip(python, "download", "--no-deps", "--no-binary=:all:", "--dest", str(folder), requirement)
+        project = requirement.partition("==")[0]  # not ":all:", for which pip builds even what a build needs
+        pip(python, "download", "--no-deps", f"--no-binary={project}", "--dest", str(folder), requirement)
         with tarfile.open(next(folder.glob(f"*-{version}.tar.gz"))) as archive:
             archive.extractall(folder, filter="data")
         found = [path for path in folder.glob(f"*-{version}") if path.is_dir()]
