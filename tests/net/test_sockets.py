@@ -657,10 +657,10 @@ def test_a_task_tells_which_call_it_runs_and_what_for(loop: Fate, pair: Pair) ->
     assert "coro=<sock_recv()> wait_for=<Future" in repr(task)
     coroutine: Any = task.get_coro()
     assert repr(coroutine) == f"<coroutine sock_recv fd={pair[0].fileno()}>"
-    assert isinstance(coroutine.cr_await, asyncio.Future)
+    assert isinstance(coroutine.waits_for, asyncio.Future)
     task.cancel()
     turns(loop, 3)
-    assert coroutine.cr_await is None
+    assert coroutine.waits_for is None
 
 
 @pytest.mark.parametrize("end", [lambda call: call.close(), lambda call: call.throw(KeyError("enough"))])

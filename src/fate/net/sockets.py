@@ -118,8 +118,8 @@ class Wait(Handle):
         self._end(False)
 
     @property
-    def cr_await(self) -> Any:
-        """The future that it waits for; None if it does not."""
+    def waits_for(self) -> Any:
+        """The future that it waits for; None if it does not. (Who finds a `cr_await` expects a frame as well.)"""
         return self._waiter
 
     def __getattr__(self, name: str) -> Any:
