@@ -67,7 +67,6 @@ cdef class Wait(Handle):
     cdef int _unwatch(self, bint keep) except -1
 
 
-@cython.freelist(64)
 cdef class Receiving(Wait):
     cdef Py_ssize_t _size
 
@@ -87,7 +86,6 @@ cdef class CallingToSend(Calling):
     pass
 
 
-@cython.freelist(64)
 cdef class Sending(Wait):
     cdef object _data
     cdef Py_ssize_t _done
