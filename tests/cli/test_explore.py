@@ -50,6 +50,14 @@ BANK = """
         print("begun", file=sys.stderr, flush=True)
         await asyncio.sleep(1)
 
+    async def deaf():
+        print("begun", file=sys.stderr, flush=True)
+        for _ in range(100):
+            try:
+                sum(range(10_000))
+            except KeyboardInterrupt:
+                pass
+
     async def dies():
         ctypes.string_at(0)
 
@@ -185,9 +193,10 @@ def test_what_cannot_be_kept_is_told_all_the_same(workshop: Workshop, bank: Path
     assert "Replay it: not possible, for it cannot be kept: " in done.out and "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("program", ["told", "deaf"])
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_ends_a_search_with_one_line(workshop: Workshop, bank: Path, jobs: str) -> None:
-    words = [*FATE, "explore", "bank.py::told", "--seeds", "1000000", "-j", jobs]
+def test_ctrl_c_ends_a_search_with_one_line(workshop: Workshop, bank: Path, jobs: str, program: str) -> None:
+    words = [*FATE, "explore", f"bank.py::{program}", "--seeds", "1000000", "-j", jobs]
     with subprocess.Popen(
         words, cwd=workshop.home, env=workshop.env, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -202,7 +211,7 @@ def test_ctrl_c_ends_a_search_with_one_line(workshop: Workshop, bank: Path, jobs
             raise
         rest = [line for line in err.splitlines() if line not in ("", "begun")]
     [line] = rest
-    assert process.returncode == 130 and re.fullmatch(r"bank.py::told: stopped after \d+ runs, none of .*", line)
+    assert process.returncode == 130 and re.fullmatch(rf"bank.py::{program}: stopped after \d+ runs, none of .*", line)
 
 
 def test_a_process_that_dies_is_told(workshop: Workshop, bank: Path) -> None:

@@ -96,12 +96,18 @@ def command(
 def _explore(program: Program, rules: Rules, seeds: range | list[int], jobs: int, store: Store, singles: bool) -> int:
     from fate.sim.errors import ScenarioError
     from fate.sim.explore import Search
+    from fate.sim.guard import heeding_ctrl_c
 
     began = time.perf_counter()
-    with _Bar(len(seeds)) as show, _Pool(jobs) as executor:
+    with _Bar(len(seeds)) as bar, _Pool(jobs) as executor, heeding_ctrl_c() as heed:
+
+        def progress(runs: int, total: int | None) -> None:
+            bar(runs, total)
+            heed()
+
         old = [kept.trial for kept in store.of(program.name)] if singles else []
         search = Search(
-            program, rules, seeds, kept=old, singles=singles, executor=executor, workers=jobs, on_progress=show
+            program, rules, seeds, kept=old, singles=singles, executor=executor, workers=jobs, on_progress=progress
         )
         try:
             found = search.find()

@@ -16,6 +16,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fate.sim import world
@@ -27,6 +29,7 @@ PERIOD = 1.0
 _sleep, _getsignal, _kill = time.sleep, signal.getsignal, signal.pthread_kill  # the real ones
 _guarded: list[int] = []  # the thread that runs the universe; empty: no guard yet
 _found: list[str] = []
+_asked: list[int] = []  # the first Ctrl-C of a search
 
 
 def watch() -> None:
@@ -46,10 +49,40 @@ def take() -> BlockedThreadError | None:
 
 def ignore_ctrl_c() -> None:
     """Have this process leave Ctrl-C to the one that it carries runs for."""
-    signal.signal(signal.SIGINT, _interrupted)
+    signal.signal(signal.SIGINT, _ignored)
 
 
-def _interrupted(number: int, frame: Any) -> None:
+@contextmanager
+def heeding_ctrl_c() -> Iterator[Callable[[], None]]:
+    """Have Ctrl-C wait until the run that is on has ended; a second one breaks it off.
+
+    Yields what to call between two runs: it raises KeyboardInterrupt if there was one. Raised wherever a program
+    happens to be, it would be lost in a callback of a weak reference, in a `__del__`, and in every bare `except`.
+    """
+    _asked.clear()
+    before = _getsignal(signal.SIGINT)
+    heeds = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if heeds:
+        signal.signal(signal.SIGINT, _heeded)
+    try:
+        yield _heed
+    finally:
+        if heeds:
+            signal.signal(signal.SIGINT, before)
+
+
+def _heed() -> None:
+    if _asked:
+        raise KeyboardInterrupt
+
+
+def _heeded(number: int, frame: Any) -> None:
+    if _found or _asked:  # by the guard, or for the second time
+        raise KeyboardInterrupt
+    _asked.append(number)
+
+
+def _ignored(number: int, frame: Any) -> None:
     if _found:  # by the guard
         raise KeyboardInterrupt
 
@@ -86,7 +119,7 @@ def _interrupt(ident: int) -> None:
         "It computes for ever, or waits for something outside of the universe"
     )
     main = threading.main_thread().ident
-    if ident == main and _getsignal(signal.SIGINT) in (signal.default_int_handler, _interrupted):
+    if ident == main and _getsignal(signal.SIGINT) in (signal.default_int_handler, _heeded, _ignored):
         _kill(ident, signal.SIGINT)
     else:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(KeyboardInterrupt))
