@@ -82,11 +82,11 @@ cdef class Calling(Wait):
     cdef bint _receives
 
 
-cdef class CallingToSend(Calling):
+cdef class WaitToSend(Wait):
     pass
 
 
-cdef class Sending(Wait):
+cdef class Sending(WaitToSend):
     cdef object _data
     cdef Py_ssize_t _done
 
@@ -94,13 +94,21 @@ cdef class Sending(Wait):
     cdef object _try(self)
 
 
+cdef class SendingTo(WaitToSend):
+    cdef object _data
+    cdef object _address
+
+
 @cython.locals(wait=Receiving)
 cdef Receiving _receiving(object loop, object sock, Py_ssize_t size)
 @cython.locals(wait=Filling)
 cdef Filling _filling(object loop, object sock, object buffer)
-cdef Calling _calling(Calling wait, object loop, object sock, object name, object call, tuple args, bint receives=*)
+@cython.locals(wait=Calling)
+cdef Calling _calling(object loop, object sock, object call, tuple args, object name, bint receives=*)
 @cython.locals(wait=Sending)
 cdef Sending _sending(object loop, object sock, object data)
+@cython.locals(wait=SendingTo)
+cdef SendingTo _sending_to(object loop, object sock, object data, object address)
 cdef bint _serves(Engine loop, object sock) except -1
 
 

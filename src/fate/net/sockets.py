@@ -276,14 +276,17 @@ class Calling(Wait):
         return Wait._watch(self, tried and self._receives)
 
 
-class CallingToSend(Calling):
-    """What `call(*args)`, which sends, returns."""
+class WaitToSend(Wait):
+    """A coroutine that waits for a socket to be writable. Most are, most of the time: nothing is kept or left out."""
 
     def _may_try(self) -> bool:
         return True
 
     def _watch(self, tried: bool) -> int:
-        watch_to_send(self._engine, self._fd, self)
+        engine = self._engine
+        engine._ensure_fd_no_transport(self._fd)
+        check_open(engine)
+        engine._poll.add_writer(self._fd, self)
         return 0
 
     def _unwatch(self, keep: bool) -> int:
@@ -292,7 +295,7 @@ class CallingToSend(Calling):
         return 0
 
 
-class Sending(Wait):
+class Sending(WaitToSend):
     """`sock_sendall`: all of `data`."""
 
     if TYPE_CHECKING:
@@ -313,30 +316,31 @@ class Sending(Wait):
     def _result(self, tried: Any) -> Any:
         return None
 
-    def _may_try(self) -> bool:
-        return True
-
     def _watch(self, tried: bool) -> int:
         if type(self._data) is not bytes:
             self._data = memoryview(self._data)  # its owner cannot make it shorter meanwhile
-        watch_to_send(self._engine, self._fd, self)
-        return 0
-
-    def _unwatch(self, keep: bool) -> int:
-        if not self._cancelled:  # else another has taken its place
-            self._engine._poll.remove_writer(self._fd)
-        return 0
+        return WaitToSend._watch(self, tried)
 
     def _end(self, keep: bool) -> int:
         self._data = None
         return Wait._end(self, keep)
 
 
-def watch_to_send(engine: Any, fd: int, handle: Handle) -> None:
-    """Have `handle` queued when `fd` is writable. Most are, most of the time, so nothing is kept."""
-    engine._ensure_fd_no_transport(fd)
-    check_open(engine)
-    engine._poll.add_writer(fd, handle)
+class SendingTo(WaitToSend):
+    """`sock_sendto`: one datagram."""
+
+    if TYPE_CHECKING:
+        _data: Any
+        _address: Any
+
+    def _name(self) -> str:
+        return "sock_sendto"
+
+    def _try(self) -> Any:
+        try:
+            return self._socket.sendto(self._data, self._address)
+        except BLOCKED:
+            return None
 
 
 def check_open(engine: Any) -> None:
@@ -346,7 +350,7 @@ def check_open(engine: Any) -> None:
 
 
 if COMPILED:  # what is raised in a compiled `__next__` gets a traceback, which StopIteration has no use for
-    for _cls in (Receiving, Filling, Calling, CallingToSend, Sending):
+    for _cls in (Receiving, Filling, Calling, Sending, SendingTo):
         _have_steps(_cls)  # noqa: F821 (in the .pxd)
     del _cls
 
@@ -365,9 +369,8 @@ def _filling(loop: Any, sock: Any, buffer: Any) -> Filling:
     return wait
 
 
-def _calling(
-    wait: Calling, loop: Any, sock: Any, name: str, call: Any, args: tuple[Any, ...], receives: bool = False
-) -> Calling:
+def _calling(loop: Any, sock: Any, call: Any, args: tuple[Any, ...], name: str, receives: bool = False) -> Calling:
+    wait = Calling.__new__(Calling)
     wait._prepare(loop, sock)
     wait._receives = receives
     wait._called = name
@@ -381,6 +384,14 @@ def _sending(loop: Any, sock: Any, data: Any) -> Sending:
     wait._prepare(loop, sock)
     wait._data = data
     wait._done = 0
+    return wait
+
+
+def _sending_to(loop: Any, sock: Any, data: Any, address: Any) -> SendingTo:
+    wait = SendingTo.__new__(SendingTo)
+    wait._prepare(loop, sock)
+    wait._data = data
+    wait._address = address
     return wait
 
 
@@ -407,19 +418,18 @@ class SocketCalls(Engine):
         if type(bufsize) is int and bufsize > LARGEST and sock.family in INTERNET and sock.type == socket.SOCK_DGRAM:
             bufsize = LARGEST
         receives = type(bufsize) is int and bufsize > 0
-        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom", sock.recvfrom, (bufsize,), receives)
+        return _calling(self, sock, sock.recvfrom, (bufsize,), "sock_recvfrom", receives)
 
     def sock_recvfrom_into(self, sock: Any, buf: Any, nbytes: int = 0) -> Any:
         if not _serves(self, sock):
             return ASYNCIO.sock_recvfrom_into(self, sock, buf, nbytes)
-        args = buf, nbytes
         receives = type(nbytes) is int and nbytes == 0 and fillable(buf)
-        return _calling(Calling.__new__(Calling), self, sock, "sock_recvfrom_into", sock.recvfrom_into, args, receives)
+        return _calling(self, sock, sock.recvfrom_into, (buf, nbytes), "sock_recvfrom_into", receives)
 
     def sock_accept(self, sock: Any) -> Any:
         if not _serves(self, sock):
             return ASYNCIO.sock_accept(self, sock)
-        return _calling(Calling.__new__(Calling), self, sock, "sock_accept", _accept, (sock,))
+        return _calling(self, sock, _accept, (sock,), "sock_accept")
 
     def sock_sendall(self, sock: Any, data: Any) -> Any:
         if not _serves(self, sock):
@@ -429,7 +439,7 @@ class SocketCalls(Engine):
     def sock_sendto(self, sock: Any, data: Any, address: Any) -> Any:
         if not _serves(self, sock):
             return ASYNCIO.sock_sendto(self, sock, data, address)
-        return _calling(CallingToSend.__new__(CallingToSend), self, sock, "sock_sendto", sock.sendto, (data, address))
+        return _sending_to(self, sock, data, address)
 
 
 def _accept(sock: Any) -> tuple[socket.socket, Any]:
