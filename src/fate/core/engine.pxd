@@ -33,6 +33,14 @@ cdef class Poll:
     cpdef unsigned int events(self, int fd) except? 0xffffffff
     cpdef Handle set_reader(self, int fd, Handle handle)
     cpdef Handle set_writer(self, int fd, Handle handle)
+    @cython.locals(before=Handle)
+    cpdef add_reader(self, int fd, Handle handle)
+    @cython.locals(before=Handle)
+    cpdef add_writer(self, int fd, Handle handle)
+    @cython.locals(before=Handle)
+    cpdef bint remove_reader(self, int fd) except -1
+    @cython.locals(before=Handle)
+    cpdef bint remove_writer(self, int fd) except -1
     cpdef set_source(self, int fd, Handle source)
     cpdef remind(self)
 

@@ -80,6 +80,34 @@ class Poll:
         """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
         raise NotImplementedError
 
+    def add_reader(self, fd: int, handle: Handle) -> None:
+        """Have `handle` queued whenever `fd` is readable; the one it replaces is cancelled."""
+        before = self.set_reader(fd, handle)
+        if before is not None:
+            before.cancel()
+
+    def add_writer(self, fd: int, handle: Handle) -> None:
+        """Have `handle` queued whenever `fd` is writable; the one it replaces is cancelled."""
+        before = self.set_writer(fd, handle)
+        if before is not None:
+            before.cancel()
+
+    def remove_reader(self, fd: int) -> bool:
+        """Let go of `fd`'s reader, and cancel it; say whether there was one."""
+        before = self.set_reader(fd, None)
+        if before is None:
+            return False
+        before.cancel()
+        return True
+
+    def remove_writer(self, fd: int) -> bool:
+        """Let go of `fd`'s writer, and cancel it; say whether there was one."""
+        before = self.set_writer(fd, None)
+        if before is None:
+            return False
+        before.cancel()
+        return True
+
     def set_source(self, fd: int, source: Handle) -> None:
         """As `set_reader`, for one that needs to be told once only of all that has come.
 

@@ -312,6 +312,8 @@ class EpollPoll(Poll):
         self._read_by(fd, source, True)
 
     def _read_by(self, fd: int, handle: Handle | None, edge: bool) -> Handle | None:
+        if handle is None and self._find(fd) is None:
+            return None
         watch = self._watch(fd)
         before = watch.reader
         watch.reader = handle
@@ -325,6 +327,8 @@ class EpollPoll(Poll):
 
     def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
         """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
+        if handle is None and self._find(fd) is None:
+            return None
         watch = self._watch(fd)
         before = watch.writer
         watch.writer = handle
@@ -334,38 +338,6 @@ class EpollPoll(Poll):
             watch.writer = before
             raise
         return before
-
-    def add_reader(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is readable; the one it replaces is cancelled."""
-        before = self.set_reader(fd, handle)
-        if before is not None:
-            before.cancel()
-
-    def add_writer(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is writable; the one it replaces is cancelled."""
-        before = self.set_writer(fd, handle)
-        if before is not None:
-            before.cancel()
-
-    def remove_reader(self, fd: int) -> bool:
-        """Let go of `fd`'s reader; say whether there was one."""
-        watch = self._find(fd)
-        if watch is None or watch.reader is None:
-            return False
-        watch.reader.cancel()
-        watch.reader = None
-        self._update(watch)
-        return True
-
-    def remove_writer(self, fd: int) -> bool:
-        """Let go of `fd`'s writer; say whether there was one."""
-        watch = self._find(fd)
-        if watch is None or watch.writer is None:
-            return False
-        watch.writer.cancel()
-        watch.writer = None
-        self._update(watch)
-        return True
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
         """What is watched of a descriptor or file object, as selectors have it; its data is (reader, writer).
@@ -450,36 +422,6 @@ class SelectorPoll(Poll):
         if handle is not writer:
             self._update(fd, bool(reader or writer), reader, handle)
         return writer
-
-    def add_reader(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is readable; the one it replaces is cancelled."""
-        before = self.set_reader(fd, handle)
-        if before is not None:
-            before.cancel()
-
-    def add_writer(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is writable; the one it replaces is cancelled."""
-        before = self.set_writer(fd, handle)
-        if before is not None:
-            before.cancel()
-
-    def remove_reader(self, fd: int) -> bool:
-        """Let go of `fd`'s reader; say whether there was one."""
-        reader, writer = self._handles(fd)
-        if reader is None:
-            return False
-        self._update(fd, True, None, writer)
-        reader.cancel()
-        return True
-
-    def remove_writer(self, fd: int) -> bool:
-        """Let go of `fd`'s writer; say whether there was one."""
-        reader, writer = self._handles(fd)
-        if writer is None:
-            return False
-        self._update(fd, True, reader, None)
-        writer.cancel()
-        return True
 
     def get_key(self, fd: int) -> selectors.SelectorKey:
         """The selector's key of `fd`; its data is (reader, writer). KeyError if it is not watched."""

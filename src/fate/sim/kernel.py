@@ -373,6 +373,8 @@ class Poll(EnginePoll):
 
     def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
         """Have `handle` queued whenever `fd` is readable; None: nobody. Returns the one before, not cancelled."""
+        if handle is None and fd not in self.watches:
+            return None
         watch = self._watch(fd)
         before = watch.reader
         watch.reader = handle
@@ -381,43 +383,13 @@ class Poll(EnginePoll):
 
     def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
         """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
+        if handle is None and fd not in self.watches:
+            return None
         watch = self._watch(fd)
         before = watch.writer
         watch.writer = handle
         self._settle(watch)
         return before
-
-    def add_reader(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is readable; the one it replaces is cancelled."""
-        before = self.set_reader(fd, handle)
-        if before is not None:
-            before.cancel()
-
-    def add_writer(self, fd: int, handle: Handle) -> None:
-        """Have `handle` queued whenever `fd` is writable; the one it replaces is cancelled."""
-        before = self.set_writer(fd, handle)
-        if before is not None:
-            before.cancel()
-
-    def remove_reader(self, fd: int) -> bool:
-        """Let go of `fd`'s reader; say whether there was one."""
-        watch = self.watches.get(fd)
-        if watch is None or watch.reader is None:
-            return False
-        watch.reader.cancel()
-        watch.reader = None
-        self._settle(watch)
-        return True
-
-    def remove_writer(self, fd: int) -> bool:
-        """Let go of `fd`'s writer; say whether there was one."""
-        watch = self.watches.get(fd)
-        if watch is None or watch.writer is None:
-            return False
-        watch.writer.cancel()
-        watch.writer = None
-        self._settle(watch)
-        return True
 
     def forget(self, watch: Watch) -> int:
         """The descriptor was closed: as with epoll, nobody waits for it any more."""
