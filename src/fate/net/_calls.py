@@ -24,13 +24,17 @@ __all__ = [
     "name_of",
     "no_delay",
     "peer_of",
+    "read_pipe",
     "receive",
     "receive_into",
     "send",
     "send_pieces",
     "unpack",
+    "write_pieces",
+    "write_pipe",
 ]
 
+SHARED = 64 * 1024  # what one read of a pipe takes at most
 PIECES = 64  # what one call sends at most
 
 
@@ -81,6 +85,21 @@ def send(fd: int, data: Any, offset: int) -> int:
         return 0
     except OSError as error:
         return -(error.errno or errno.EIO)
+
+
+def read_pipe(fd: int, room: int) -> bytes | OSError | None:
+    """As `receive`, from any descriptor that does not block, up to 64 KiB."""
+    return receive(fd, min(room, SHARED))
+
+
+def write_pipe(fd: int, data: bytes) -> int:
+    """As `send`, all of `data`, to any descriptor that does not block."""
+    return send(fd, data, 0)
+
+
+def write_pieces(fd: int, pieces: list[bytes], offset: int) -> int:
+    """As `write_pipe`, of the bytes in `pieces`, the first from `offset` on."""
+    return send_pieces(fd, pieces[0], offset, pieces[1:PIECES])
 
 
 def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:

@@ -1,5 +1,6 @@
-# The system calls of the stream transports: recv, send, sendmsg and accept4 on bare descriptors, and the two C-API calls
-# that enter and leave a context. Nothing here waits, and the GIL is kept: none of these blocks.
+# The system calls of the stream transports: recv, send, sendmsg and accept4 on bare descriptors, read and write on
+# pipes, and the two C-API calls that enter and leave a context. Nothing here waits, and the GIL is kept: none of these
+# blocks.
 #
 # The same names with the same meaning stand in `_calls.py` for the uncompiled build. A call that would have to wait
 # says so by its result, since an exception costs more than the call. So do those that read and write streams when they
@@ -44,6 +45,12 @@ cdef extern from * nogil:
         return count;
     }
 
+    static inline ssize_t fate_read(int fd, void *buffer, size_t size) {
+        ssize_t count;
+        do count = read(fd, buffer, size); while (count < 0 && errno == EINTR);
+        return count;
+    }
+
     /* A socket object of CPython's begins with its descriptor, which is cheaper to read than to ask for. */
     static inline int fate_fd_of(PyObject *sock) {
     #ifdef PYPY_VERSION
@@ -76,7 +83,10 @@ cdef extern from * nogil:
         pass
     int fate_fd_of(object sock)
     Py_ssize_t fate_recv(int fd, void *buffer, size_t size)
+    Py_ssize_t fate_read(int fd, void *buffer, size_t size)
+    Py_ssize_t sys_write "write"(int fd, const void *buffer, size_t size)
     Py_ssize_t sys_send "send"(int fd, const void *buffer, size_t size, int flags)
+    Py_ssize_t writev(int fd, const iovec *vector, int size)
     Py_ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int accept4(int fd, sockaddr *address, unsigned int *size, int flags)
     int getpeername(int fd, sockaddr *address, unsigned int *size)
@@ -244,6 +254,35 @@ cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         count = sys_send(fd, <char *>view.buf + offset, view.len - offset, MSG_DONTWAIT | MSG_NOSIGNAL)
         PyBuffer_Release(&view)
+    if count < 0:
+        return 0 if not_ready() else -errno
+    return count
+
+
+cpdef object read_pipe(int fd, Py_ssize_t room):
+    """As `receive`, from any descriptor that does not block, up to 64 KiB."""
+    cdef Py_ssize_t count = fate_read(fd, fate_shared, min(room, FATE_SHARED))
+    return fate_bytes(fate_shared, count) if count >= 0 else failed()
+
+
+cpdef Py_ssize_t write_pipe(int fd, bytes data) except? -1:
+    """As `send`, all of `data`, to any descriptor that does not block."""
+    cdef Py_ssize_t count = sys_write(fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    if count < 0:
+        return 0 if not_ready() else -errno
+    return count
+
+
+cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t offset) except? -1:
+    """As `write_pipe`, of the bytes in `pieces`, the first from `offset` on."""
+    cdef iovec vector[FATE_PIECES]
+    cdef Py_ssize_t count, index, size = min(len(pieces), FATE_PIECES)
+    for index in range(size):
+        piece = <bytes>pieces[index]
+        vector[index].iov_base = PyBytes_AS_STRING(piece) + offset
+        vector[index].iov_len = PyBytes_GET_SIZE(piece) - offset
+        offset = 0
+    count = writev(fd, vector, size)
     if count < 0:
         return 0 if not_ready() else -errno
     return count

@@ -2,8 +2,8 @@
 
 A child's end is told by a descriptor (Linux's pidfd) that the loop watches like any other: no thread a child, no
 signal, and it works in any thread. A child watcher of the program's own is honoured; asyncio's default ones, which
-start a thread for each child or do the same as here, are not asked. Starting a child is `subprocess.Popen`'s work, and
-so are its pipes asyncio's, but for the size of a read.
+start a thread for each child or do the same as here, are not asked. Starting a child is `subprocess.Popen`'s work; its
+pipes are `pipes`'.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import asyncio
 import os
 import sys
 from asyncio import SelectorEventLoop, events, log, unix_events
-from asyncio.unix_events import _UnixReadPipeTransport, _UnixSubprocessTransport  # type: ignore[attr-defined]
+from asyncio.unix_events import _UnixSubprocessTransport  # type: ignore[attr-defined]
 from typing import Any
+
+from fate.net.pipes import ReadPipe, WritePipe
 
 DEFAULTS = tuple(
     getattr(unix_events, name) for name in ("ThreadedChildWatcher", "PidfdChildWatcher") if hasattr(unix_events, name)
@@ -46,12 +48,6 @@ def has_own_watcher() -> bool:
     return watcher is not None and type(watcher) not in DEFAULTS
 
 
-class ReadPipe(_UnixReadPipeTransport):  # type: ignore[misc]
-    """asyncio's, reading 64 KiB at a time, which is what a pipe holds: a larger buffer would be mapped and unmapped."""
-
-    max_size = 64 * 1024
-
-
 class ChildCalls(SelectorEventLoop):
     """What `Fate` has in place of asyncio's ways with children and pipes."""
 
@@ -61,6 +57,9 @@ class ChildCalls(SelectorEventLoop):
 
     def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
         return ReadPipe(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
+        return WritePipe(self, pipe, protocol, waiter, extra)
 
     async def _make_subprocess_transport(
         self,
