@@ -34,7 +34,7 @@ async def customer(delay):
 async def main():
     office = Office()
     async with await asyncio.start_server(office.serve, "127.0.0.1", PORT):
-        await asyncio.gather(customer(0), customer(0.05))
+        await asyncio.gather(customer(0), customer(0.09))
     assert office.seats >= 0, "the last seat was sold twice"
 
 
