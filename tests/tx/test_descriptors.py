@@ -1,4 +1,4 @@
-"""Readers and writers: what is written leaves when the callback returns, and every end of a connection is told."""
+"""Readers and writers: what is written leaves when the turn ends, and every end of a connection is told."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Sends:
         return getattr(self.socket, name)
 
 
-def test_what_one_callback_writes_leaves_in_one_piece_when_it_returns(reactor: FateReactor, run: Run) -> None:
+def test_what_one_callback_writes_leaves_in_one_piece(reactor: FateReactor, run: Run) -> None:
     seen: list[Any] = []
 
     def made(peer: Peer) -> None:
@@ -105,6 +105,40 @@ def test_what_one_callback_writes_leaves_in_one_piece_when_it_returns(reactor: F
     assert client.data == b"one two three"
     assert isinstance(client.reason, ConnectionDone)
     assert isinstance(server.reason, ConnectionDone)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, [0, 0, 2]), (10_000, [0, 1, 2])])
+def test_what_the_callbacks_of_one_turn_write_leaves_when_it_ends(
+    reactor: FateReactor, run: Run, size: int, expected: list[int]
+) -> None:
+    """Back to back, so that a client that sleeps between two answers is woken once; much leaves at once."""
+    sends: list[Sends] = []
+    seen: list[int] = []
+
+    def made(peer: Peer) -> None:
+        sends.append(Sends(peer.transport))
+        if len(sends) == 2:
+            for server in servers:
+                reactor.callLater(0, write, server)  # two calls in one turn
+            reactor.callLater(0, reactor.callLater, 0, check)
+
+    def write(server: Peer) -> None:
+        assert server.transport is not None
+        server.transport.write(b"x" * size)
+        seen.append(sum(len(each.sent) for each in sends))
+
+    def check() -> None:
+        seen.append(sum(len(each.sent) for each in sends))
+        reactor.stop()
+
+    servers = [Peer(made), Peer(made)]
+
+    def go() -> None:
+        for server in servers:
+            connect(reactor, server, Peer())()
+
+    run(go)
+    assert seen == expected
 
 
 def test_more_than_the_kernel_takes_arrives_whole(reactor: FateReactor, run: Run) -> None:

@@ -6,9 +6,12 @@ from fate.core.handle cimport Handle
 cdef unsigned int IN
 cdef unsigned int OUT
 cdef unsigned int BROKEN
+cdef char SOURCE
+cdef Py_ssize_t CALL
+cdef Py_ssize_t WARM
 
 
-cdef class Descriptors
+cdef class Descriptors(Handle)
 
 
 cdef class Descriptor:
@@ -35,9 +38,8 @@ cdef class Descriptor:
     cdef int _arm(self) except -1
 
 
-cdef class Descriptors:
+cdef class Descriptors(Handle):
     cdef readonly object reactor
-    cdef readonly bint inside
     cdef readonly list corked
     cdef Engine _engine
     cdef Poll _poll
@@ -51,7 +53,7 @@ cdef class Descriptors:
     @cython.locals(descriptor=Descriptor)
     cpdef add_reader(self, object selectable)
 
-    @cython.locals(descriptor=Descriptor)
+    @cython.locals(descriptor=Descriptor, engine=Engine)
     cpdef add_writer(self, object selectable)
 
     @cython.locals(descriptor=Descriptor, before=Handle)

@@ -4,9 +4,10 @@ A `Descriptor` stands for one of Twisted's selectables. Its handle is queued by 
 and then reads and writes as `twisted.internet.posixbase` does: same order, same reasons for a disconnection, and in
 the same logging context, which is made only if somebody logs.
 
-A TCP connection that begins to write is not watched at once. It is tried when the callback that wrote has returned, so
-all that this callback wrote leaves in one piece and in most cases no poll is needed; what the kernel does not take then
-waits for readiness. Every other writer may rely on being called only when it is ready, and is.
+A TCP connection that begins to write is not watched at once. It is tried when the turn ends, as Fate's own transports
+are (`docs/design.md`, "The cork"), so all that was written to it in this turn leaves in one piece and in most cases no
+poll is needed; what the kernel does not take then waits for readiness. Every other writer may rely on being called
+only when it is ready, and is.
 
 For a TCP connection whose methods are Twisted's own, `_receive` and `_send` do what its `doRead` and `doWrite` do in
 the common case, without the five Python calls that these make.
@@ -25,11 +26,13 @@ from twisted.python import context, log
 from twisted.python.log import ILogContext
 
 from fate.core.engine import Engine, Poll
-from fate.core.handle import Handle
+from fate.core.handle import SOURCE, Handle
 
 IN = 0x001  # epoll's bits
 OUT = 0x004
 BROKEN = 0x018  # EPOLLERR, EPOLLHUP
+CALL = 1024  # what a send weighs beside its bytes, as for Fate's own transports
+WARM = 4 * 1024  # so many bytes do not wait for the turn's end
 
 
 class Descriptor:
@@ -84,22 +87,16 @@ class Descriptor:
         """Something has come for it."""
         if not (self.reading or self.writing):
             return  # it was removed while this was in the queue
-        owner = self.owner
-        inside = owner.inside
-        owner.inside = True
         contexts = _contexts()
         contexts.append(self)
         try:
-            self._work(owner._poll.events(self.fd))
+            self._work(self.owner._poll.events(self.fd))
         except KeyboardInterrupt:
             raise
         except BaseException:  # what the handling of a failure raises
             log.err()
         finally:
             contexts.pop()
-            owner.inside = inside
-        if owner.corked:
-            owner.flush()
 
     def _work(self, events: int) -> int:
         """Read and write, as `posixbase._PollLikeMixin._doReadOrWrite` does."""
@@ -208,12 +205,17 @@ class Descriptor:
         return 0
 
 
-class Descriptors:
-    """All selectables that one reactor watches."""
+class Descriptors(Handle):
+    """All selectables that one reactor watches. A handle, for something is put off to the turn's end."""
+
+    __slots__ = ("_due", "_engine", "_flushing", "_known", "_poll", "corked", "reactor")
 
     def __init__(self, reactor: Any, engine: Engine) -> None:
+        self._callback = self._args = self._snapshot = self._loop = None
+        self._cancelled = False
+        self._kind = SOURCE
+        self.id = self.cause = 0
         self.reactor = reactor
-        self.inside = False  # a descriptor's callback is running, which ends with a flush
         self.corked: list[Descriptor] = []
         self._engine = engine
         self._poll: Poll = engine._poll
@@ -242,10 +244,17 @@ class Descriptors:
         if descriptor.writing:
             return
         if not self._flushing and isinstance(selectable, Connection) and selectable.connected:
+            engine = self._engine
             self.corked.append(descriptor)
-            if not self.inside and not self._due:
+            if not self._due:
                 self._due = True
-                self._engine.call_soon(self.flush)
+                if engine._current_id == 0:  # outside of a turn, or at its end
+                    engine.call_soon(self.flush)
+                else:
+                    engine.settle_later(self)
+            engine._owed += CALL + selectable._tempDataLen
+            if selectable._tempDataLen >= WARM:
+                engine.hurry()
         else:
             descriptor._arm()
         descriptor.writing = True
@@ -277,6 +286,10 @@ class Descriptors:
         if not descriptor.reading and not descriptor.writing:
             del self._known[descriptor.selectable]
             descriptor.handle.cancel()  # it may be in the queue; and the two hold each other
+        return 0
+
+    def _settle(self) -> int:
+        self.flush()
         return 0
 
     def flush(self) -> None:
