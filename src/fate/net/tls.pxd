@@ -15,6 +15,12 @@ cdef class Core:
     cdef public object _tls
     cdef public object _transport
     cdef public object _write_backlog
+    cdef public object _feed
+    cdef public object _read
+    cdef public object _write
+    cdef public object _drain
+    cdef public Py_ssize_t _came
+    cdef public bint _drained
     cdef public Py_ssize_t _incoming_high_water
     cdef public Py_ssize_t _outgoing_high_water
     cdef public Py_ssize_t _write_buffer_size
@@ -25,10 +31,11 @@ cdef class Core:
     cdef public bint _ssl_reading_paused
     cdef public bint _ssl_writing_paused
 
+    @cython.locals(empty=bint)
     cpdef _do_read(self)
 
-    @cython.locals(room=Py_ssize_t, pieces=list, closed=bint)
-    cdef int _decrypt(self) except -1
+    @cython.locals(room=Py_ssize_t, pieces=list, closed=bint, ended=bint, empty=bint)
+    cdef bint _decrypt(self) except -1
 
     @cython.locals(size=Py_ssize_t, count=Py_ssize_t)
     cdef int _write_one(self, object data) except -1
@@ -40,8 +47,5 @@ cdef class Core:
     @cython.locals(size=Py_ssize_t, count=Py_ssize_t)
     cpdef _do_write(self)
 
-    @cython.locals(size=Py_ssize_t)
     cpdef _process_outgoing(self)
-
-
-cdef int _write(Core core, object data) except -1
+    cdef int _push(self, Py_ssize_t size) except -1

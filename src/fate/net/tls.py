@@ -4,7 +4,8 @@ Handshake, shutdown, flow control and errors stay the standard library's. What i
 
 - no buffer a connection. asyncio keeps 256 KiB for each, and allocates as much for each read, which glibc maps, faults
   in and unmaps: dearer than the cipher. Here bytes come as the stream has them, and a read asks for what there is;
-- no exception a message. asyncio reads until OpenSSL raises SSLWantReadError; here the BIO is asked if it is empty;
+- no exception a message. asyncio reads until OpenSSL raises SSLWantReadError; here the BIO is asked if it is empty, and
+  no more often than need be: each question costs a hundredth of the message;
 - what a callback writes is encrypted at once and leaves with the stream's cork.
 
 `fate.net.connections` makes these; the carrier is a `Stream`, or any other transport.
@@ -40,7 +41,9 @@ class Core:
         _app_protocol_is_buffer: bool
         _app_reading_paused: bool
         _app_writing_paused: bool
+        _came: int  # so many bytes at least are in _incoming
         _conn_lost: int
+        _drained: bool  # something from _outgoing has been sent since it was set to False
         _incoming: Any
         _incoming_high_water: int
         _outgoing: Any
@@ -52,13 +55,19 @@ class Core:
         _transport: Any
         _write_backlog: Any
         _write_buffer_size: int
+        # Methods, bound once: of _incoming, of _tls, of _tls, of _outgoing.
+        _feed: Any
+        _read: Any
+        _write: Any
+        _drain: Any
 
     # -- from the peer -------------------------------------------------------------------------------------------
 
     def data_received(self, data: Any) -> None:
         """Take what the peer sent: decrypt it and hand it on, or go on with the handshake or the shutdown."""
         whole: Any = self  # asyncio's part of it
-        self._incoming.write(data)
+        self._feed(data)
+        self._came = len(data)
         state = self._state
         if state is WRAPPED:
             self._do_read()
@@ -73,38 +82,53 @@ class Core:
         whole: Any = self  # asyncio's part of it
         if self._state is not WRAPPED and self._state is not FLUSHING:
             return
+        empty = self._drained = False
         try:
             if not self._app_reading_paused:
                 if self._app_protocol_is_buffer:
                     whole._do_read__buffered()
                 else:
-                    self._decrypt()
-                if self._write_backlog:
+                    empty = self._decrypt()
+                if self._write_buffer_size:
                     self._do_write()
-                else:
+                elif not (
+                    self._drained  # the callback's own write took along what reading had to say
+                    and self._state is WRAPPED
+                    and not self._app_writing_paused
+                    and self._outgoing_high_water > 0
+                ):
                     self._process_outgoing()
-            if self._ssl_reading_paused or self._incoming.pending >= self._incoming_high_water:
+            if self._ssl_reading_paused or (not empty and self._incoming.pending >= self._incoming_high_water):
                 Protocol._control_ssl_reading(self)
         except Exception as error:
             whole._fatal_error(error, "Fatal error on SSL protocol")
 
-    def _decrypt(self) -> int:
+    def _decrypt(self) -> bool:
+        """Hand on what can be decrypted. Returns whether nothing is left for certain."""
         whole: Any = self  # asyncio's part of it
-        tls = self._tls
-        incoming = self._incoming
         data = pieces = None
-        closed = False
+        closed = ended = empty = False
+        room = self._came
+        self._came = 0
         try:
             while True:
-                room = incoming.pending
                 if room == 0:
-                    room = tls.pending()
+                    room = self._incoming.pending
+                if room == 0:
+                    if ended:  # OpenSSL has all that came, and nothing of a record: it would say so by an exception
+                        empty = True
+                        break
+                    room = self._tls.pending()
                     if room == 0:
-                        break  # OpenSSL would say so by an exception
-                piece = tls.read(room if room < RECORD else RECORD)
+                        break
+                if room > RECORD:
+                    room = RECORD
+                piece = self._read(room)
                 if not piece:
                     closed = True  # close_notify
                     break
+                ended = len(piece) < room  # else there may be more of the record
+                room = 0
                 if data is None:
                     data = piece
                 elif pieces is None:
@@ -118,9 +142,16 @@ class Core:
         if closed:
             whole._call_eof_received()
             whole._start_shutdown()
-        return 0
+        return empty
 
     # -- to the peer ---------------------------------------------------------------------------------------------
+
+    def write(self, data: Any) -> None:
+        """Send `data`, bytes-like: the transport's `write`. Raises TypeError for anything else."""
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+        if len(data):
+            self._write_one(data)
 
     def _write_appdata(self, list_of_data: Any) -> None:
         for data in list_of_data:
@@ -130,14 +161,14 @@ class Core:
     def _write_one(self, data: Any) -> int:
         """`_write_appdata` of one buffer that is not empty."""
         whole: Any = self  # asyncio's part of it
-        if self._state is WRAPPED and not self._write_backlog:
+        if self._state is WRAPPED and not self._write_buffer_size:
             try:
                 size = len(data)
-                count = self._tls.write(data)
+                count = self._write(data)
                 if count < size:
                     self._write_backlog.append(bytes(data[count:]))
                     self._write_buffer_size += size - count
-                self._process_outgoing()
+                self._push(self._outgoing.pending if self._ssl_writing_paused else 1)  # it is not empty
             except AGAIN:
                 self._take(data)
             except Exception as error:
@@ -171,13 +202,12 @@ class Core:
         return 0
 
     def _do_write(self) -> None:
-        tls = self._tls
         backlog = self._write_backlog
         try:
             while backlog:
                 data = backlog[0]
                 size = len(data)
-                count = tls.write(data)
+                count = self._write(data)
                 self._write_buffer_size -= count
                 if count < size:
                     backlog[0] = data[count:]
@@ -188,15 +218,19 @@ class Core:
         self._process_outgoing()
 
     def _process_outgoing(self) -> None:
+        self._push(self._outgoing.pending)
+
+    def _push(self, size: int) -> int:
+        """Give the carrier what is encrypted, `size` bytes or, if it may be written to now, any number but 0."""
         whole: Any = self  # asyncio's part of it
-        outgoing = self._outgoing
-        size = outgoing.pending
         if size and not self._ssl_writing_paused:
-            self._transport.write(outgoing.read())
+            self._transport.write(self._drain())
+            self._drained = True
             size = 0
         size += self._write_buffer_size
         if self._app_writing_paused or size >= self._outgoing_high_water:
             whole._control_app_writing()
+        return 0
 
 
 class TLSProtocol(Core, Protocol):  # type: ignore[misc]
@@ -218,6 +252,10 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         """The arguments are those of asyncio's SSLProtocol."""
         Protocol.__init__(self, *arguments, **options)
         self._tls = self._sslobj._sslobj  # the SSLObject is Python around it
+        self._came = 0
+        self._drained = False
+        self._feed, self._drain = self._incoming.write, self._outgoing.read
+        self._read, self._write = self._tls.read, self._tls.write
         self._is_shut = False
 
     def _set_app_protocol(self, app_protocol: Any) -> None:
@@ -229,6 +267,7 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
             if self._app_transport_created:
                 raise RuntimeError("Creating _SSLProtocolTransport twice")
             self._app_transport = SSLTransport(self._loop, self)
+            self._app_transport.__dict__["write"] = self.write  # in place of the method, which would cost a Python call
             self._app_transport_created = True
         return self._app_transport
 
@@ -243,7 +282,7 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
     def forget(self) -> None:
         """Let go of the TLS context, if both sides have ended: whoever keeps the transport need not keep it alive."""
         if self._is_shut:
-            self._sslcontext = self._sslobj = self._tls = None
+            self._sslcontext = self._sslobj = self._tls = self._read = self._write = None
             self._extra.pop("sslcontext", None)
             self._extra.pop("ssl_object", None)
 
@@ -268,10 +307,7 @@ class SSLTransport(Transport):  # type: ignore[misc]
 
     def write(self, data: Any) -> None:
         """Send `data`, bytes-like. Raises TypeError for anything else."""
-        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
-        if len(data):
-            _write(self._ssl_protocol, data)
+        self._ssl_protocol.write(data)
 
     def close(self) -> None:
         """Send what was written, then end the connection. Again: keep of it no more than other calls need."""
@@ -279,7 +315,3 @@ class SSLTransport(Transport):  # type: ignore[misc]
             Transport.close(self)
         else:
             self._ssl_protocol.forget()  # asyncio forgets the protocol, and no other call works then
-
-
-def _write(core: Core, data: Any) -> int:
-    return core._write_one(data)
