@@ -68,6 +68,9 @@ class Buffered(App, asyncio.BufferedProtocol):
     """Gives a buffer."""
 
 
+MISTAKES = ("'NoneType' object is not callable", "'NoneType' object has no attribute 'close'")
+
+
 def native(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether its transports are Fate's own."""
     return isinstance(loop, Fate) and type(loop._poll) is EpollPoll
@@ -92,7 +95,7 @@ class Play:
 
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context["exception"]
-        if str(error).startswith("'NoneType' object ") and not native(loop):
+        if str(error) in MISTAKES and not native(loop):
             return  # asyncio's mistakes (3.12, 3.13): a writer after the end, and a transport closed in resume_writing
         self.told.append(("report", type(error)))
 
