@@ -28,6 +28,8 @@ CEILINGS = {"c": INK, "floor": "#d946ef"}
 COLOURS = ("#4c78a8", "#72b7b2", "#54a24b", "#b279a2", "#eeca3b", "#9d755d", "#79706e", "#1f9e89", "#7b6fd0", "#bab0ac")
 MARKERS = "osD^vPX<>h"
 ROW_HEIGHT, WIDTH = 0.42, 9.6
+LEAST = 0.15
+"""The smallest ratio that has a place of its own: one loop far behind would squeeze all others together."""
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 STYLE = {
@@ -82,7 +84,7 @@ def draw(chart: Chart, lines: Sequence[Line], peers: Sequence[Peer], words: str,
     drawn = []
     for peer in peers:
         dots = [
-            (line.figures[peer.name].ratio, len(lines) - 1 - place)
+            (max(LEAST, line.figures[peer.name].ratio or 0), len(lines) - 1 - place)
             for place, line in enumerate(lines)
             if peer.name in line.figures and line.figures[peer.name].ratio is not None
         ]
@@ -102,12 +104,17 @@ def draw(chart: Chart, lines: Sequence[Line], peers: Sequence[Peer], words: str,
     axes.set_ylim(-0.6, len(lines) - 0.4)
     for side in axes.spines.values():
         side.set_visible(False)
+    ratios = [figure.ratio for line in lines for figure in line.figures.values() if figure.ratio is not None]
+    if min(ratios) < LEAST:
+        words += f" At the left edge: {LEAST:g}x or less."
     against = next(peer.title for peer in PEERS if peer.name == chart.against)
     axes.set_xlabel(f"times as cheap as {against}: further right is better", labelpad=8)
-    figure.suptitle(chart.title, x=0.01, ha="left", fontsize=14, fontweight="bold")
+    figure.suptitle(chart.title, x=0.01, y=1 - 0.12 / height, ha="left", va="top", fontsize=14, fontweight="bold")
     figure.text(0.01, 0.01, words, fontsize=7.5, color=GREY)
-    figure.legend(loc="upper right", bbox_to_anchor=(0.995, 1.0), ncols=min(6, len(drawn)), frameon=False, fontsize=8.5)
-    top = 0.55 if len(drawn) > 6 else 0.4
+    columns = min(7, len(drawn))
+    place = (0.0, 1 - 0.42 / height)
+    figure.legend(loc="upper left", bbox_to_anchor=place, ncols=columns, frameon=False, fontsize=8.5, columnspacing=1.2)
+    top = 0.3 + 0.2 * -(-len(drawn) // columns)
     figure.tight_layout(rect=(0, 0.25 / height, 1, 1 - top / height))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{chart.name}.svg"
