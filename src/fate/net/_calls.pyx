@@ -121,8 +121,9 @@ cdef extern from *:
     static Py_ssize_t fate_dead_size;
 
     static inline PyObject *fate_bytes(const char *from, Py_ssize_t size) {
-        PyObject **list = &fate_dead[size / 64], *made;
+        PyObject **list, *made;
         if (size < FATE_LEAST || size > FATE_MOST) return PyBytes_FromStringAndSize(from, size);
+        list = &fate_dead[size / 64];
         if (*list == NULL || Py_SIZE(*list) < size) list++; /* where all are long enough */
         if ((made = *list) == NULL) return PyBytes_FromStringAndSize(from, size);
         memcpy(list, PyBytes_AS_STRING(made), sizeof *list);
