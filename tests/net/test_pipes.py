@@ -12,6 +12,8 @@ import os
 import pty
 import tempfile
 import termios
+import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -426,6 +428,59 @@ def test_a_pipe_that_was_made_small(loop: Any) -> None:
         ends.sink.close()
         await ends.over()
         assert ends.reader.data == b"".join(parts)
+
+    run(loop, main())
+
+
+def test_many_small_writes_while_the_pipe_is_full(loop: Any) -> None:
+    async def main() -> None:
+        ends = await both()
+        ends.source.pause_reading()
+        ends.sink.write(pattern(70_000))
+        parts = [pattern(1 + number % 3, number) for number in range(5000)]
+        for part in parts:
+            ends.sink.write(part)
+        ends.source.resume_reading()
+        ends.sink.close()
+        await ends.over()
+        assert ends.reader.data == pattern(70_000) + b"".join(parts)
+
+    run(loop, main())
+
+
+def test_a_lost_pipe_lets_go_of_its_protocol(loop: Any) -> None:
+    async def main() -> None:
+        ends = await both()
+        transports = ends.source, ends.sink
+        ends.sink.close()
+        await ends.over()
+        kept = [weakref.ref(ends.reader), weakref.ref(ends.writer)]
+        del ends
+        gc.collect()
+        assert [ref() for ref in kept] == [None, None] and transports
+
+    run(loop, main())
+
+
+def test_a_pipe_that_somebody_has_made_block_holds_up_no_thread(loop: Any) -> None:
+    async def main() -> None:
+        read, write = os.pipe()
+        writer = await write_end(write)
+        os.set_blocking(write, True)
+        got: list[int] = []
+
+        def drain() -> None:
+            while data := os.read(read, 65536):
+                got.append(len(data))
+
+        thread = threading.Thread(target=drain)
+        thread.start()
+        writer.transport.write(bytes(HUGE))
+        writer.transport.close()
+        await writer.lost
+        await asyncio.to_thread(thread.join)
+        os.close(read)
+        assert sum(got) == HUGE
 
     run(loop, main())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import selectors
 import socket
@@ -351,6 +352,38 @@ def test_what_is_written_before_the_end_of_the_handshake_is_sent_as_it_was() -> 
 
     _, got = on_all(run)
     assert got == b"x" * 1000 + b"yzz"
+
+
+def test_views_of_wider_items_count_as_bytes() -> None:
+    numbers = array.array("I", range(100))
+
+    def run(make: Callable[..., Play]) -> Play:
+        play = make(Plain, {})
+        play.shake_hands()
+        play.transport.writelines([memoryview(numbers)])
+        play.transport.write(memoryview(numbers))
+        assert play.transport.get_write_buffer_size() == 0
+        play.deliver()
+        play.read()
+        return play
+
+    _, got = on_all(run)
+    assert got == 2 * numbers.tobytes()
+
+
+def test_writelines_with_what_is_not_bytes_sends_none_of_it() -> None:
+    loop = Fate()
+    play = Play(loop, Plain, {})
+    play.shake_hands()
+    for wrong in ([b"first", "str"], [[1, 2, 3]], [5]):
+        with pytest.raises(TypeError, match="expecting a bytes-like instance"):
+            play.transport.writelines(wrong)
+    play.transport.write(b"right")
+    play.deliver()
+    play.read()
+    _, got = play.end()
+    loop.close()
+    assert got == b"right"
 
 
 def test_a_paused_reader_gets_nothing_until_it_resumes() -> None:

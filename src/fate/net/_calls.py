@@ -97,9 +97,9 @@ def write_pipe(fd: int, data: bytes) -> int:
     return send(fd, data, 0)
 
 
-def write_pieces(fd: int, pieces: list[bytes], offset: int) -> int:
-    """As `write_pipe`, of the bytes in `pieces`, the first from `offset` on."""
-    return send_pieces(fd, pieces[0], offset, pieces[1:PIECES])
+def write_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
+    """As `write_pipe`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on."""
+    return send_pieces(fd, pieces[first], offset, pieces[first + 1 : first + PIECES])
 
 
 def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:

@@ -267,23 +267,30 @@ cpdef object read_pipe(int fd, Py_ssize_t room):
 
 
 cpdef Py_ssize_t write_pipe(int fd, bytes data) except? -1:
-    """As `send`, all of `data`, to any descriptor that does not block."""
-    cdef Py_ssize_t count = sys_write(fd, PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+    """As `send`, all of `data`, to any descriptor.
+
+    Without the GIL, and so is the next: whoever shares the open file, another process too, can make it block again.
+    """
+    cdef const char *start = PyBytes_AS_STRING(data)
+    cdef Py_ssize_t count, size = PyBytes_GET_SIZE(data)
+    with nogil:
+        count = sys_write(fd, start, size)
     if count < 0:
         return 0 if not_ready() else -errno
     return count
 
 
-cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t offset) except? -1:
-    """As `write_pipe`, of the bytes in `pieces`, the first from `offset` on."""
+cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1:
+    """As `write_pipe`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on."""
     cdef iovec vector[FATE_PIECES]
-    cdef Py_ssize_t count, index, size = min(len(pieces), FATE_PIECES)
+    cdef Py_ssize_t count, index, size = min(len(pieces) - first, FATE_PIECES)
     for index in range(size):
-        piece = <bytes>pieces[index]
+        piece = <bytes>pieces[first + index]
         vector[index].iov_base = PyBytes_AS_STRING(piece) + offset
         vector[index].iov_len = PyBytes_GET_SIZE(piece) - offset
         offset = 0
-    count = writev(fd, vector, size)
+    with nogil:
+        count = writev(fd, vector, size)
     if count < 0:
         return 0 if not_ready() else -errno
     return count

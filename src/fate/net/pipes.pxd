@@ -16,6 +16,7 @@ cdef class PipeReader:
 cdef class PipeWriter:
     cdef list _pieces
     cdef int _fd
+    cdef Py_ssize_t _head
     cdef Py_ssize_t _offset
     cdef Py_ssize_t _size
     cdef public bint closing
@@ -25,5 +26,5 @@ cdef class PipeWriter:
     @cython.locals(sent=Py_ssize_t)
     cpdef bint write(self, transport, data) except -1
 
-    @cython.locals(pieces=list, sent=Py_ssize_t, place=Py_ssize_t, index=Py_ssize_t)
+    @cython.locals(pieces=list, count=Py_ssize_t, sent=Py_ssize_t, place=Py_ssize_t, head=Py_ssize_t)
     cpdef int flush(self) except -1

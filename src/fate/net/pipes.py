@@ -52,12 +52,13 @@ class PipeReader:
 class PipeWriter:
     """The hot half of a `WritePipe`, and its buffer: what the pipe has not taken yet."""
 
-    __slots__ = ("_fd", "_offset", "_pieces", "_size", "closing")
+    __slots__ = ("_fd", "_head", "_offset", "_pieces", "_size", "closing")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._pieces: list[bytes] = []
-        self._offset = 0  # so much of the first has been written
+        self._head = 0  # so many of them have been written
+        self._offset = 0  # and so much of the next
         self._size = 0
         self.closing = False
 
@@ -71,7 +72,7 @@ class PipeWriter:
     def clear(self) -> None:
         """Let go of what waits."""
         self._pieces.clear()
-        self._offset = self._size = 0
+        self._head = self._offset = self._size = 0
 
     def keep(self, data: bytes, offset: int) -> None:
         """Have the data wait, from `offset` on, which is 0 unless nothing waits yet."""
@@ -102,17 +103,27 @@ class PipeWriter:
     def flush(self) -> int:
         """Write what waits, as much as the pipe takes. Returns the number of the error, 0 for none."""
         pieces = self._pieces
-        sent = write_pieces(self._fd, pieces, self._offset)
-        if sent < 0:
-            return -sent
-        self._size -= sent
-        place = self._offset + sent
-        index = 0
-        while index < len(pieces) and place >= len(pieces[index]):
-            place -= len(pieces[index])
-            index += 1
-        del pieces[:index]
-        self._offset = place
+        count = len(pieces)
+        while self._size:
+            sent = write_pieces(self._fd, pieces, self._head, self._offset)
+            if sent < 0:
+                return -sent
+            self._size -= sent
+            place = self._offset + sent
+            head = self._head
+            while head < count and place >= len(pieces[head]):
+                place -= len(pieces[head])
+                head += 1
+            self._head = head
+            self._offset = place
+            if sent == 0 or place:
+                break  # the pipe is full
+        if self._size == 0:
+            pieces.clear()
+            self._head = 0
+        elif self._head > count // 2:
+            del pieces[: self._head]
+            self._head = 0
         return 0
 
 
@@ -153,6 +164,13 @@ class ReadPipe(_UnixReadPipeTransport):  # type: ignore[misc]
         super().set_protocol(protocol)
         if self._hot is not None:
             self._hot.protocol = protocol
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        try:
+            super()._call_connection_lost(exc)
+        finally:
+            if self._hot is not None:
+                self._hot.protocol = None
 
     def _ended(self) -> None:
         """There is nothing more to read."""

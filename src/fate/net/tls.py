@@ -150,10 +150,16 @@ class Core:
         """Send `data`, bytes-like: the transport's `write`. Raises TypeError for anything else."""
         if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+        if type(data) is memoryview and data.itemsize != 1:
+            data = bytes(data)  # what is counted from here on is bytes, not items
         if len(data):
             self._write_one(data)
 
     def _write_appdata(self, list_of_data: Any) -> None:
+        list_of_data = list(list_of_data)
+        for data in list_of_data:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
         for data in list_of_data:
             self._take(data)
         self._encrypt()
@@ -182,9 +188,10 @@ class Core:
         """Put `data` behind what is to be encrypted; a copy, if its owner could change it."""
         if self._state in ENDED:
             return 0
-        size = len(data)
+        piece = data if type(data) is bytes else bytes(data)
+        size = len(piece)
         if size:
-            self._write_backlog.append(data if type(data) is bytes else bytes(data))
+            self._write_backlog.append(piece)
             self._write_buffer_size += size
         return 0
 
