@@ -2,8 +2,8 @@
 
 They are asyncio's own, so what is rare (what waits to be written, closing, errors) is the standard library's code and
 keeps its contracts. What is hot is compiled: `PipeReader` takes what has come, `PipeWriter` writes at once what can be
-written at once. Character devices (a terminal) are left to asyncio whole: they can block although one was told
-otherwise, and a blocked call of ours would hold up the other threads too.
+written at once. Character devices (a terminal) are left to asyncio whole: others who share one often make it block
+again, and a blocked read of ours would hold up the other threads too.
 """
 
 from __future__ import annotations
