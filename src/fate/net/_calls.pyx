@@ -1,6 +1,6 @@
 # The system calls of the stream transports: recv, send, sendmsg and accept4 on bare descriptors, read and write on
-# pipes, and the two C-API calls that enter and leave a context. Nothing here waits, and the GIL is kept: none of these
-# blocks.
+# pipes, and the two C-API calls that enter and leave a context. Nothing here waits, and the GIL is kept, for none of these
+# blocks; but writes on pipes go without it, for others can make a pipe block.
 #
 # The same names with the same meaning stand in `_calls.py` for the uncompiled build. A call that would have to wait
 # says so by its result, since an exception costs more than the call. So do those that read and write streams when they

@@ -5,7 +5,7 @@ Handshake, shutdown, flow control and errors stay the standard library's. What i
 - no buffer a connection. asyncio keeps 256 KiB for each, and allocates as much for each read, which glibc maps, faults
   in and unmaps: dearer than the cipher. Here bytes come as the stream has them, and a read asks for what there is;
 - no exception a message. asyncio reads until OpenSSL raises SSLWantReadError; here the BIO is asked if it is empty, and
-  no more often than need be: each question costs a hundredth of the message;
+  no more often than need be;
 - what a callback writes is encrypted at once and leaves with the stream's cork.
 
 `fate.net.connections` makes these; the carrier is a `Stream`, or any other transport.
