@@ -50,6 +50,11 @@ BANK = """
         print("begun", file=sys.stderr, flush=True)
         await asyncio.sleep(1)
 
+    async def endless():
+        print("begun", file=sys.stderr, flush=True)
+        while True:
+            pass
+
     async def deaf():
         print("begun", file=sys.stderr, flush=True)
         for _ in range(100):
@@ -212,6 +217,20 @@ def test_ctrl_c_ends_a_search_with_one_line(workshop: Workshop, bank: Path, jobs
         rest = [line for line in err.splitlines() if line not in ("", "begun")]
     [line] = rest
     assert process.returncode == 130 and re.fullmatch(rf"bank.py::{program}: stopped after \d+ runs, none of .*", line)
+
+
+def test_a_second_ctrl_c_breaks_off_the_run(workshop: Workshop, bank: Path) -> None:
+    words = [*FATE, "explore", "bank.py::endless"]
+    with subprocess.Popen(words, cwd=workshop.home, env=workshop.env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "begun" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.5)  # the run goes on
+        process.send_signal(signal.SIGINT)
+        err = process.communicate(timeout=DEADLINE)[1]
+    assert process.returncode == 130 and "bank.py::endless: stopped after 0 runs" in err
 
 
 def test_a_process_that_dies_is_told(workshop: Workshop, bank: Path) -> None:

@@ -189,6 +189,21 @@ def test_flow_control(loop: Any) -> None:
     run(loop, main())
 
 
+def test_resume_writing_comes_at_the_low_water_mark(loop: Any) -> None:
+    async def main() -> None:
+        ends = await both()
+        left: list[int] = []
+        ends.writer.resume_writing = lambda: left.append(ends.sink.get_write_buffer_size())  # type: ignore[method-assign]
+        ends.sink.set_write_buffer_limits(high=200_000, low=100_000)
+        ends.sink.write(bytes(65536 + 200_001))
+        ends.sink.close()
+        await ends.over()
+        assert len(left) == 1 and 0 <= left[0] <= 100_000
+        assert (left[0] > 0) == isinstance(loop, Fate)  # asyncio waits until nothing is left
+
+    run(loop, main())
+
+
 def test_resume_writing_may_write(loop: Any) -> None:
     async def main() -> None:
         ends = await both()
