@@ -148,19 +148,13 @@ class Core:
 
     def write(self, data: Any) -> None:
         """Send `data`, bytes-like: the transport's `write`. Raises TypeError for anything else."""
-        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
-        if type(data) is memoryview and data.itemsize != 1:
-            data = bytes(data)  # what is counted from here on is bytes, not items
+        if type(data) is not bytes:
+            data = _counted_in_bytes(data)
         if len(data):
             self._write_one(data)
 
     def _write_appdata(self, list_of_data: Any) -> None:
-        list_of_data = list(list_of_data)
-        for data in list_of_data:
-            if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
-        for data in list_of_data:
+        for data in [_counted_in_bytes(data) for data in list_of_data]:  # all of it, or none
             self._take(data)
         self._encrypt()
 
@@ -322,3 +316,10 @@ class SSLTransport(Transport):  # type: ignore[misc]
             Transport.close(self)
         else:
             self._ssl_protocol.forget()  # asyncio forgets the protocol, and no other call works then
+
+
+def _counted_in_bytes(data: Any) -> Any:
+    """`data`, whose length is its number of bytes. Raises TypeError for what is not bytes-like."""
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+    return bytes(data) if isinstance(data, memoryview) and data.nbytes != len(data) else data
