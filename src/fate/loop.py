@@ -187,7 +187,7 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
         self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
-        self._files: MutableMapping[int, Any] | None = None  # watched, and perhaps closed meanwhile
+        self._files: MutableMapping[Any, list[Any]] | None = None  # watched, and perhaps closed meanwhile
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
         self._children: dict[int, int] = {}
@@ -307,45 +307,78 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
         self._check_closed()
         handle = self.make_handle(callback, args)
-        self._poll.add_reader(self._watched(fd), handle)
+        number = _fileno(fd)
+        self._poll.add_reader(number, handle)
+        if number is not fd:
+            self._note_file(fd, number, handle, 0)
         return handle
 
     def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
         self._check_closed()
         handle = self.make_handle(callback, args)
-        self._poll.add_writer(self._watched(fd), handle)
+        number = _fileno(fd)
+        self._poll.add_writer(number, handle)
+        if number is not fd:
+            self._note_file(fd, number, handle, 1)
         return handle
 
     def _remove_reader(self, fd: Any) -> bool:
-        return not self._closed and fd != CLOSED and self._poll.remove_reader(self._unwatched(fd))
+        if self._closed or fd == CLOSED:
+            return False
+        try:
+            number = _fileno(fd)
+        except ValueError:
+            if self._remove_closed(fd, 0):
+                return True
+            raise
+        return self._poll.remove_reader(number)
 
     def _remove_writer(self, fd: Any) -> bool:
-        return not self._closed and fd != CLOSED and self._poll.remove_writer(self._unwatched(fd))
-
-    def _watched(self, fd: Any) -> int:
-        """The descriptor of what shall be watched; a file object is remembered."""
-        number = _fileno(fd)
-        if number is not fd:
-            if self._files is None:
-                self._files = weakref.WeakValueDictionary()
-            with suppress(TypeError):  # it cannot be referred to weakly
-                self._files[number] = fd
-        elif self._files:
-            self._files.pop(number, None)
-        return number
-
-    def _unwatched(self, fd: Any) -> int:
-        """The descriptor of what shall not be watched any more. A file object that is closed by now has the one it had
-        when it was added, as with asyncio's selectors: anyio closes its sockets before it takes them out."""
+        if self._closed or fd == CLOSED:
+            return False
         try:
-            return _fileno(fd)
+            number = _fileno(fd)
         except ValueError:
-            files = self._files or {}
-            for number, file in files.items():
-                if file is fd:
-                    del files[number]
-                    return number
+            if self._remove_closed(fd, 1):
+                return True
             raise
+        return self._poll.remove_writer(number)
+
+    def _note_file(self, file: Any, number: int, handle: Handle, direction: int) -> None:
+        """Remember what was added for a file object, should it be closed before it is removed."""
+        if self._files is None:
+            self._files = weakref.WeakKeyDictionary()
+        with suppress(TypeError):  # it cannot be referred to weakly
+            noted = self._files.get(file)
+            if noted is None or noted[0] != number:
+                noted = self._files[file] = [number, None, None]
+            noted[1 + direction] = weakref.ref(handle)
+
+    def _remove_closed(self, file: Any, direction: int) -> bool:
+        """Remove what was added for a file object that is closed by now: anyio closes its sockets before it takes them
+        out. Who has come to its number since then stays. Returns whether there was something."""
+        noted: Any = None
+        with suppress(TypeError):
+            noted = (self._files or {}).get(file)
+        handle = None if noted is None or noted[1 + direction] is None else noted[1 + direction]()
+        if handle is None or handle.cancelled():
+            return False
+        if direction:
+            self._poll.drop_writer(noted[0], handle)
+        else:
+            self._poll.drop_reader(noted[0], handle)
+        handle.cancel()
+        return True
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        """As asyncio's, but for a transport whose socket was closed: the number is no longer its own."""
+        number = fd if isinstance(fd, int) else _number_of(fd)
+        try:
+            transport = self._transports[number]
+        except KeyError:
+            return
+        if not transport.is_closing() and _number_of(transport.get_extra_info("socket")) == number:
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
 
     def _add_callback(self, handle: asyncio.Handle) -> None:
         """Queue a handle that asyncio made itself: those of signal handlers."""
@@ -548,15 +581,16 @@ def _nanoseconds_to_spin(spin: Any) -> int:
     return int(spin * 1e9)
 
 
+def _number_of(file: Any) -> int:
+    try:
+        return int(file.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {file!r}") from None
+
+
 def _fileno(fd: Any) -> int:
     """The descriptor of an integer or of a file object, as `selectors` takes them."""
-    if isinstance(fd, int):
-        number = fd
-    else:
-        try:
-            number = int(fd.fileno())
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"Invalid file object: {fd!r}") from None
+    number = fd if isinstance(fd, int) else _number_of(fd)
     if number < 0:
         raise ValueError(f"Invalid file descriptor: {number}")
     return number

@@ -41,6 +41,10 @@ cdef class Poll:
     cpdef bint remove_reader(self, int fd) except -1
     @cython.locals(before=Handle)
     cpdef bint remove_writer(self, int fd) except -1
+    @cython.locals(before=Handle)
+    cpdef drop_reader(self, int fd, Handle handle)
+    @cython.locals(before=Handle)
+    cpdef drop_writer(self, int fd, Handle handle)
     cpdef set_source(self, int fd, Handle source)
     cpdef remind(self)
 

@@ -108,12 +108,24 @@ class Poll:
         before.cancel()
         return True
 
+    def drop_reader(self, fd: int, handle: Handle) -> None:
+        """Let go of `fd`'s reader if that is `handle`, which is not cancelled: the number may be another's by now."""
+        before = self.set_reader(fd, None)
+        if before is not None and before is not handle:
+            self.set_reader(fd, before)
+
+    def drop_writer(self, fd: int, handle: Handle) -> None:
+        """Let go of `fd`'s writer if that is `handle`, which is not cancelled: the number may be another's by now."""
+        before = self.set_writer(fd, None)
+        if before is not None and before is not handle:
+            self.set_writer(fd, before)
+
     def set_source(self, fd: int, source: Handle) -> None:
         """As `set_reader`, for one that needs to be told once only of all that has come.
 
         `source._index` is not 0 if that may be more than a read takes that gets less than it asked for.
         """
-        self.set_reader(fd, source)
+        self.add_reader(fd, source)
 
     def remind(self) -> None:
         """Tell of all again that sources were told of once: an exception may have kept them from reading."""
