@@ -12,7 +12,6 @@ import asyncio
 import os
 import select
 import selectors
-import signal as signals
 import socket
 import sys
 import threading
@@ -51,11 +50,12 @@ from fate.errors import (
     source_error,
 )
 from fate.makers import Makers
-from fate.net.children import ChildCalls
+from fate.net.children import ChildCalls, ChildTransport
 from fate.net.connections import Connections
 from fate.net.datagram import SERVED, DatagramTransport
 from fate.net.names import NameCalls
 from fate.net.poll import EpollPoll, SelectorPoll
+from fate.net.signals import Heard, SignalCalls
 from fate.net.sockets import SOCKET, SocketCalls
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with, or a `Poll` of the engine's own. None, the default: epoll
@@ -135,8 +135,8 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     # A loop's dict holds fewer than 30 attributes: with more, CPython shares no keys, and no longer specialises calls
     # of its methods. `call_soon` takes a fifth longer then.
     __slots__ = (
-        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_held", "_lit", "_names", "_receivers",
-        "_shut_down", "_sources", "_stacks", "_telling", "_threads",
+        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_heard", "_held", "_lit", "_names",
+        "_receivers", "_shut_down", "_sources", "_stacks", "_telling",
     )  # fmt: skip
 
     time = Time()
@@ -190,8 +190,9 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         self._files: MutableMapping[Any, list[Any]] | None = None  # watched, and perhaps closed meanwhile
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
-        self._children: dict[int, int] = {}
-        self._can_watch = self._names = self._threads = None
+        self._children: dict[int, ChildTransport] = {}
+        self._heard: dict[int, Heard] = {}
+        self._can_watch = self._names = None
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
 
@@ -430,25 +431,6 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
                 self._set_coroutine_origin_tracking(False)
             sys.set_asyncgen_hooks(*hooks)
 
-    def _hear_signals(self) -> None:
-        """Have every signal wake the poll: of one that came just before it, Python would tell us only after it."""
-        try:
-            other = signals.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
-        except ValueError:  # only the main thread gets signals
-            return
-        if other not in (CLOSED, self._csock.fileno()):
-            signals.set_wakeup_fd(other)  # somebody else hears them
-
-    def _unhear_signals(self) -> None:
-        if self._signal_handlers:
-            return  # asyncio's own, which stay
-        try:
-            other = signals.set_wakeup_fd(CLOSED)
-        except ValueError:
-            return
-        if other not in (CLOSED, self._csock.fileno()):
-            signals.set_wakeup_fd(other)
-
     def close(self) -> None:
         """Cancel all fuses and let go of every descriptor. A closed loop does not open again; closing it twice is fine.
 
@@ -457,6 +439,8 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         if self._lit and not self._closed and not self.is_running():
             for fuse in list(self._lit):
                 fuse.cancel()
+        if not self._closed and not self.is_running() and not sys.is_finalizing():
+            self._let_go_of_signals()
         super().close()
         self._forget_all()
 

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from support import DEADLINE
 
-import fate
 from fate import Fate
 
 Pair = tuple[socket.socket, socket.socket]

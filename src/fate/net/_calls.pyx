@@ -16,6 +16,7 @@ from libc.string cimport memset
 
 import os
 import socket
+from io import FileIO
 
 from fate.net import addresses
 
@@ -188,6 +189,44 @@ cdef bint FAST = begins_with_it()
 cpdef int fd_of(object sock) except -2:
     """The descriptor of a `socket.socket` as it is now: -1 once somebody has closed it."""
     return fate_fd_of(sock) if FAST else sock.fileno()
+
+
+cdef extern from * nogil:
+    """
+    /* So does a FileIO. */
+    static inline int fate_fd_of_file(PyObject *file) {
+    #ifdef PYPY_VERSION
+        return -1;
+    #else
+        return *(int *)((char *)file + sizeof(PyObject));
+    #endif
+    }
+    """
+    int fate_fd_of_file(object file)
+
+
+cdef bint files_begin_with_it() except -1:
+    """Whether `fate_fd_of_file` tells the truth on this Python."""
+    try:
+        file = FileIO("/dev/null")
+    except OSError:
+        return False
+    cdef bint open = fate_fd_of_file(file) == file.fileno()
+    file.close()
+    return open and fate_fd_of_file(file) == -1
+
+
+cdef bint FAST_FILES = files_begin_with_it()
+
+
+cpdef int fd_of_file(object file) except -2:
+    """The descriptor of a file object as it is now: -1 once somebody has closed it."""
+    if FAST_FILES and type(file) is FileIO:
+        return fate_fd_of_file(file)
+    try:
+        return file.fileno()
+    except ValueError:
+        return -1
 
 
 cpdef object receive(int fd, Py_ssize_t room):

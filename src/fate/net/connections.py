@@ -216,6 +216,8 @@ class Connections:
     def _start_serving(
         self, protocol_factory: Any, sock: Any, sslcontext: Any = None, server: Any = None, *how: Any
     ) -> None:
+        if sock.fileno() < 0:
+            return  # the server was closed while it waited for descriptors
         if self._native and type(getattr(server, "_clients", None)) is weakref.WeakSet and not server._clients:
             server._clients = Clients(server, self._streams)
         start: Any = super()._start_serving  # type: ignore[misc]
@@ -245,14 +247,7 @@ class Connections:
                 if error.errno not in EXHAUSTED:
                     raise
                 # The kernel goes on saying that somebody waits: look again in a while.
-                self.call_exception_handler(
-                    {
-                        "message": "socket.accept() out of system resource",
-                        "exception": error,
-                        "socket": trsock.TransportSocket(sock),
-                    }
-                )
-                self._remove_reader(listening)
+                self._remove_reader(listening)  # the handler may close the server, and the number be another's then
                 self.call_later(
                     constants.ACCEPT_RETRY_DELAY,
                     self._start_serving,
@@ -262,6 +257,13 @@ class Connections:
                     server,
                     backlog,
                     *how,
+                )
+                self.call_exception_handler(
+                    {
+                        "message": "socket.accept() out of system resource",
+                        "exception": error,
+                        "socket": trsock.TransportSocket(sock),
+                    }
                 )
                 return
             if taken is None:

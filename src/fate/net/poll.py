@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fate._native import Epoll, clock_ns
 from fate.core.engine import Poll
 from fate.core.handle import Handle
+from fate.net._calls import fd_of_file
 
 SPIN_LEAST = 1000  # nanoseconds; less is not worth the while
 VAIN = 8  # after a try to read that was in vain so many are left out
@@ -64,6 +65,14 @@ def watchers(poll: Any, fd: int) -> tuple[Handle | None, Handle | None]:
         return None, None
     reader, writer = key.data
     return reader, writer
+
+
+def number_now(poll: Any, file: Any, number: int) -> int:
+    """`number`, if it is still that of `file`; -1 if that was closed, and then nobody waits for it any more."""
+    if fd_of_file(file) == number or not isinstance(poll, EpollPoll):
+        return number
+    poll.let_go(number)
+    return -1
 
 
 class EpollPoll(Poll):
