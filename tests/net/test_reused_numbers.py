@@ -6,6 +6,7 @@ In each test a file is closed behind the back of who uses it, and another file g
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import selectors
 import socket
@@ -373,5 +374,276 @@ def test_a_number_at_which_sendfile_has_waited_when_its_transport_was_aborted(lo
         loop.add_writer(new, lambda: told.done() or told.set_result(None))
         await told
         loop.remove_writer(new)
+
+    run(loop, main())
+
+
+# -- datagrams and pipes ----------------------------------------------------------------------------------------------
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    def __init__(self) -> None:
+        self.errors: list[Exception] = []
+        self.came: list[bytes] = []
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.came.append(data)
+
+    def error_received(self, exc: Exception) -> None:
+        self.errors.append(exc)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+def numbers(errors: list[Any]) -> list[str]:
+    return [os.strerror(error.errno) for error in errors]
+
+
+def udp(connected: bool) -> tuple[socket.socket, socket.socket]:
+    near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    for sock in (near, far):
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+    if connected:
+        near.connect(far.getsockname())
+    return near, far
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_datagrams_of_a_closed_socket_go_to_nobody(loop: Fate, pairs: Any, connected: bool) -> None:
+    async def main() -> None:
+        near, far = pairs(None, lambda: udp(connected))
+        number = near.fileno()
+        transport, protocol = await loop.create_datagram_endpoint(Datagrams, sock=near)
+        near.close()
+        _, victim = pairs(number)
+        transport.sendto(b"secret", None if connected else far.getsockname())
+        with pytest.raises(BlockingIOError):
+            victim.recv(100)
+        assert numbers(protocol.errors) == ["Bad file descriptor"]
+        transport.close()
+        assert await protocol.lost is None
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("how", ["in the same turn", "resumed"])
+def test_datagrams_of_another_socket_with_the_number_are_not_received(loop: Fate, pairs: Any, how: str) -> None:
+    async def main() -> None:
+        near, _ = pairs(None, lambda: udp(False))
+        number, address = near.fileno(), near.getsockname()
+        transport, protocol = await loop.create_datagram_endpoint(Datagrams, sock=near)
+        await asyncio.sleep(0)
+        if how == "resumed":
+            transport.pause_reading()
+        ahead, behind = pairs()
+        behind.send(b"x")  # it is told of first
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", address)
+        poll_then = loop.create_future()
+
+        def close_it() -> None:
+            near.close()
+            new, far = pairs(number)
+            far.send(b"somebody else's")
+            poll_then.set_result(new)
+
+        if how == "resumed":
+            close_it()
+            transport.resume_reading()
+        else:
+            loop.add_reader(ahead, lambda: poll_then.done() or close_it())
+            await poll_then
+            loop.remove_reader(ahead)
+        new = await poll_then
+        for _ in range(2):
+            polled = loop.create_future()
+            loop.add_reader(ahead, lambda polled=polled: polled.done() or polled.set_result(None))
+            await polled
+            loop.remove_reader(ahead)
+        assert b"somebody else's" not in protocol.came
+        assert await loop.sock_recv(new, 100) == b"somebody else's"
+        transport.close()
+        await protocol.lost
+
+    run(loop, main())
+
+
+def test_closing_the_datagram_transport_of_a_closed_socket_lets_the_next_one_wait(loop: Fate, pairs: Any) -> None:
+    async def main() -> None:
+        near, _ = pairs(None, lambda: udp(False))
+        number = near.fileno()
+        transport, protocol = await loop.create_datagram_endpoint(Datagrams, sock=near)
+        await asyncio.sleep(0)
+        near.close()
+        new, far = pairs(number)
+        receiving = asyncio.ensure_future(loop.sock_recv(new, 1))
+        await asyncio.sleep(0)
+        transport.close()
+        await protocol.lost
+        far.send(b"x")
+        assert await receiving == b"x"
+
+    run(loop, main())
+
+
+class Piped(Told, asyncio.SubprocessProtocol):
+    """For both ends of pipes."""
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_what_is_written_to_a_closed_pipe_goes_to_nobody(loop: Fate, pairs: Any, reports: Any, buffered: bool) -> None:
+    async def main() -> None:
+        source, sink = os.pipe()
+        os.set_blocking(source, False)
+        pipe = os.fdopen(sink, "wb", -1 if buffered else 0)
+        transport, protocol = await loop.connect_write_pipe(Piped, pipe)
+        pipe.close()
+        _, victim = pairs(sink)
+        transport.write(b"secret")
+        with pytest.raises(BlockingIOError):
+            victim.recv(100)
+        assert os.strerror((await protocol.lost).errno) == "Bad file descriptor"
+        os.close(source)
+
+    run(loop, main())
+
+
+def test_closing_a_full_pipe_that_was_closed_behind_its_back_ends(loop: Fate, pairs: Any) -> None:
+    async def main() -> None:
+        source, sink = os.pipe()
+        pipe = os.fdopen(sink, "wb", 0)
+        transport, protocol = await loop.connect_write_pipe(Piped, pipe)
+        transport.write(bytes(1_000_000))
+        assert transport.get_write_buffer_size()
+        pipe.close()
+        _, victim = pairs(sink)
+        transport.close()
+        assert isinstance(await protocol.lost, OSError)
+        with pytest.raises(BlockingIOError):
+            victim.recv(100)
+        os.close(source)
+
+    run(loop, main())
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_what_another_pipe_with_the_number_has_is_not_read(loop: Fate, pairs: Any, buffered: bool) -> None:
+    async def main() -> None:
+        source, sink = os.pipe()
+        pipe = os.fdopen(source, "rb", -1 if buffered else 0)
+        transport, protocol = await loop.connect_read_pipe(Piped, pipe)
+        await asyncio.sleep(0)
+        transport.pause_reading()
+        pipe.close()
+        new, far = pairs(source)
+        far.send(b"somebody else's")
+        transport.resume_reading()
+        assert os.strerror((await protocol.lost).errno) == "Bad file descriptor"
+        assert protocol.data == b""
+        assert await loop.sock_recv(new, 100) == b"somebody else's"
+        os.close(sink)
+
+    run(loop, main())
+
+
+# -- fuses ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["reader", "writer"])
+def test_a_fuse_takes_nothing_from_who_has_come_to_the_number(loop: Fate, pairs: Any, direction: str) -> None:
+    old, _ = pairs()
+    number = old.fileno()
+    if direction == "writer":
+        with pytest.raises(BlockingIOError):
+            while True:
+                old.send(bytes(65536))
+    fuse = loop.get_fuse(readable=old) if direction == "reader" else loop.get_fuse(writable=old)
+    old.close()
+    new, far = pairs(number)
+    told = loop.create_future()
+    getattr(loop, f"add_{direction}")(new, lambda: told.done() or told.set_result("told"))
+    fuse.cancel()
+    far.send(b"x")
+    assert run(loop, told) == "told"
+    assert getattr(loop, f"remove_{direction}")(new)
+
+
+def test_a_fuse_where_a_closed_file_has_a_reader_still(loop: Fate, pairs: Any) -> None:
+    old, _ = pairs()
+    number = old.fileno()
+    loop.add_reader(number, pytest.fail)
+    old.close()
+    new, far = pairs(number)
+    fuse = loop.get_fuse(readable=new)
+    far.send(b"x")
+
+    async def main() -> Any:
+        return await fuse
+
+    assert run(loop, main()) is new
+
+
+def test_a_packet_fuse_takes_nothing_from_who_has_come_to_the_number(loop: Fate, pairs: Any) -> None:
+    old, _ = pairs(None, lambda: udp(False))
+    number = old.fileno()
+    fuse = loop.get_packet_fuse(old)
+    old.close()
+    new, far = pairs(number)
+
+    async def main() -> bytes:
+        receiving = asyncio.ensure_future(loop.sock_recv(new, 1))
+        await asyncio.sleep(0)
+        fuse.cancel()
+        far.send(b"x")
+        return await receiving
+
+    assert run(loop, main()) == b"x"
+
+
+# -- servers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["by the handler", "before the next try"])
+def test_a_server_that_is_closed_while_it_waits_for_descriptors_stays_closed(
+    loop: Fate, pairs: Any, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr("asyncio.constants.ACCEPT_RETRY_DELAY", 0.001)
+    reports: list[Any] = []
+
+    async def main() -> None:
+        server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+        number, address = server.sockets[0].fileno(), server.sockets[0].getsockname()
+        told = loop.create_future()
+
+        def handler(loop: Any, context: dict[str, Any]) -> None:
+            reports.append(context["exception"])
+            if when == "by the handler":
+                server.close()
+                heard.append(pairs(number)[0])
+                loop.add_reader(heard[0], lambda: heard_something.done() or heard_something.set_result(None))
+            if not told.done():
+                told.set_result(None)
+
+        heard: list[Any] = []
+        heard_something = loop.create_future()
+        loop.set_exception_handler(handler)
+
+        def no_descriptor(*args: Any) -> Any:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr("fate.net.connections.accept", no_descriptor)
+        with socket.create_connection(address):
+            await told
+        if when != "by the handler":
+            server.close()
+            heard.append(pairs(number)[0])
+            loop.add_reader(heard[0], lambda: heard_something.done() or heard_something.set_result(None))
+        await asyncio.sleep(0.02)  # several tries
+        assert not heard_something.done()
+        assert loop.remove_reader(heard[0])
+        assert [type(report) for report in reports] == [OSError]
 
     run(loop, main())
