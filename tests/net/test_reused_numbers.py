@@ -147,7 +147,8 @@ def test_what_is_removed_for_a_closed_file_is_not_the_reader_of_the_next_one(loo
         with pytest.raises(ValueError, match="-1"):
             loop.remove_reader(old)
         far.send(b"x")
-        return await receiving
+        data: bytes = await receiving
+        return data
 
     assert run(loop, main()) == b"x"
 
@@ -279,7 +280,7 @@ def test_the_transport_of_a_closed_socket_that_shall_read_again_ends(loop: Fate,
         transport.resume_reading()
         error = await protocol.lost
         assert isinstance(error, OSError)
-        assert os.strerror(error.errno) == "Bad file descriptor"
+        assert os.strerror(error.errno or 0) == "Bad file descriptor"
         assert protocol.data == b""
 
     run(loop, main())
@@ -401,6 +402,11 @@ def numbers(errors: list[Any]) -> list[str]:
     return [os.strerror(error.errno) for error in errors]
 
 
+def _resolve(future: Any) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 def udp(connected: bool) -> tuple[socket.socket, socket.socket]:
     near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
     for sock in (near, far):
@@ -434,6 +440,7 @@ def test_datagrams_of_another_socket_with_the_number_are_not_received(loop: Fate
     async def main() -> None:
         near, _ = pairs(None, lambda: udp(False))
         number, address = near.fileno(), near.getsockname()
+        transport: Any
         transport, protocol = await loop.create_datagram_endpoint(Datagrams, sock=near)
         await asyncio.sleep(0)
         if how == "resumed":
@@ -445,6 +452,8 @@ def test_datagrams_of_another_socket_with_the_number_are_not_received(loop: Fate
         poll_then = loop.create_future()
 
         def close_it() -> None:
+            if poll_then.done():
+                return
             near.close()
             new, far = pairs(number)
             far.send(b"somebody else's")
@@ -454,13 +463,13 @@ def test_datagrams_of_another_socket_with_the_number_are_not_received(loop: Fate
             close_it()
             transport.resume_reading()
         else:
-            loop.add_reader(ahead, lambda: poll_then.done() or close_it())
+            loop.add_reader(ahead, close_it)
             await poll_then
             loop.remove_reader(ahead)
         new = await poll_then
         for _ in range(2):
-            polled = loop.create_future()
-            loop.add_reader(ahead, lambda polled=polled: polled.done() or polled.set_result(None))
+            polled: Any = loop.create_future()
+            loop.add_reader(ahead, _resolve, polled)
             await polled
             loop.remove_reader(ahead)
         assert b"somebody else's" not in protocol.came
@@ -598,7 +607,8 @@ def test_a_packet_fuse_takes_nothing_from_who_has_come_to_the_number(loop: Fate,
         await asyncio.sleep(0)
         fuse.cancel()
         far.send(b"x")
-        return await receiving
+        data: bytes = await receiving
+        return data
 
     assert run(loop, main()) == b"x"
 

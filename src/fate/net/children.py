@@ -92,6 +92,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
     another process until its `connection_lost` has been called, if somebody is left of that group: see `kill_group`.
     """
 
+    _closed: bool
     _pidfd = -1
     _looking: Any = None  # the timer of `_look_at_group`
 
