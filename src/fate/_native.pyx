@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 # The few system and C-API calls that plain Python source cannot make, and nothing else.
 #
 # Here: the monotonic clock in nanoseconds, calls whose exceptions come back as objects (inside a context, of a
@@ -224,9 +225,10 @@ cdef extern from * nogil:
     }
 
     /* The name of a type, or the type itself where it lives for ever. A new reference. */
-    static PyObject *fate_type_told(PyTypeObject *type) {
-        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) return Py_NewRef(((PyHeapTypeObject *)type)->ht_qualname);
-        return Py_NewRef((PyObject *)type);
+    static PyObject *fate_type_told(PyObject *type) {
+        if (((PyTypeObject *)type)->tp_flags & Py_TPFLAGS_HEAPTYPE)
+            return Py_NewRef(((PyHeapTypeObject *)type)->ht_qualname);
+        return Py_NewRef(type);
     }
 
     /* Of a value: a short constant itself, of all else the type, and then a bit in `kind`. */
@@ -239,7 +241,7 @@ cdef extern from * nogil:
             return Py_NewRef(value);
         }
         *kind |= FATE_TYPE_ONLY;
-        return fate_type_told(type);
+        return fate_type_told((PyObject *)type);
     }
 
     /* Of a callback: its code, or its name. */
@@ -320,7 +322,7 @@ cdef extern from *:
     object fate_advance(object generator, object context, object value, int thrown, int *state)
     PyObject *fate_place(object skipped, int *instruction)
     uint64_t fate_thread() noexcept
-    PyObject *fate_type_told(object type)
+    PyObject *fate_type_told(object cls)
     PyObject *fate_value_told(object value, int *kind)
     PyObject *fate_callback_told(object callback)
     fate_freelist *fate_recycle(type cls, int tracked, int limit)
@@ -453,7 +455,7 @@ cpdef object track(object made):
 
 cpdef bint is_instance(object made, object cls) noexcept:
     """`isinstance(made, cls)` for a single class, not asking `made` for another `__class__`."""
-    return PyObject_TypeCheck(made, <PyTypeObject *>cls)
+    return isinstance(cls, type) and PyObject_TypeCheck(made, <PyTypeObject *>cls)
 
 
 cpdef object invoke(object callback, object result, tuple args, object kwargs, object failed):
