@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """Futures and tasks, which asyncio programs make by the thousand: the same ones, made at less cost.
 
 `Makers` is the engine with `create_future` and `create_task`. What they make are asyncio's own; asyncio's methods make

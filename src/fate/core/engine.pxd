@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 from libc.stdint cimport int64_t
 
 cimport cython

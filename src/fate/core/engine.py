@@ -1,4 +1,4 @@
-# cython: wraparound=False
+# cython: wraparound=False, nonecheck=False
 """The engine: what happens, and in which order.
 
 A *turn* is one pass: poll the world, take the timers that are due, then run every callback that is ready, first in,
@@ -131,6 +131,9 @@ class Engine(Owner):
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
         _nth: Callable[[list[Any], int], Handle]
 
+    def __cinit__(self, *arguments: Any, **options: Any) -> None:
+        self._closed = True  # until it is made: a subclass may forget to, and there is nothing to work with
+
     def __init__(self, poll: Poll, clock: Callable[[], int] | None = None) -> None:
         """
         poll: waits for the world.
@@ -259,6 +262,8 @@ class Engine(Owner):
 
         For its maker to put among the timers or into the queue; `_callback` and `_args` are its affair as well.
         """
+        if handle is None:
+            raise TypeError("a handle is wanted, not None")
         if SHARES:
             handle._snapshot = self._shared.snapshot()
             handle._kind = SHARING
@@ -457,6 +462,8 @@ class Engine(Owner):
 
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would: in its context, its errors reported."""
+        if handle is None:
+            raise TypeError("a handle is wanted, not None")
         cause = self._current_id
         try:
             self._run(handle)
@@ -669,6 +676,9 @@ class Engine(Owner):
         """Make a waiting poll return; may be called from any thread."""
         raise NotImplementedError
 
+
+if not COMPILED:
+    Engine._closed = True  # as `__cinit__`, which only compiled code has
 
 TIME: Any = Engine.time
 

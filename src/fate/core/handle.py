@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """Handles: one scheduled callback each.
 
 A handle knows what it will call, in which context, its own id and the id of the handle that was running when it

@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """The timers: a hierarchical wheel (Varghese and Lauck, 1987; the same shape as in tokio's and Linux's).
 
 Time is cut into ticks of about half a millisecond. A timer due in this tick or earlier is *near*; any other lies in

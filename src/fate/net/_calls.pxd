@@ -1,5 +1,7 @@
 from cpython.ref cimport PyObject
 
+from fate.core.handle cimport Handle
+
 
 cpdef int enter(object context) except -1
 cpdef int leave(object context) except -1
@@ -24,7 +26,13 @@ cdef class Table:
     cdef PyObject **_users
     cdef int _size
 
-    cpdef int put(self, int fd, object user) except -1
-    cpdef int forget(self, int fd, object user) except -1
     cpdef object get(self, int fd)
     cpdef list descriptors(self)
+
+
+cdef class Seated(Handle):
+    cdef PyObject *_table
+    cdef readonly int _sock_fd
+
+    cdef int _sit(self, Table table, int fd) except -1
+    cdef int _rise(self) noexcept

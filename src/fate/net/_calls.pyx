@@ -10,13 +10,15 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from cpython.ref cimport PyObject
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memset
 
+import _socket
 import os
-import socket
 
+from fate.core.handle cimport Handle
 from fate.net import addresses
 
 
@@ -51,8 +53,21 @@ cdef extern from * nogil:
         return count;
     }
 
-    /* A socket object of CPython's begins with its descriptor, which is cheaper to read than to ask for. */
-    static inline int fate_fd_of(PyObject *sock) {
+    /* A socket object of CPython's begins with its descriptor, which is cheaper to read than to ask for: of `_socket.socket`
+       and whatever is derived from it, which the type of the object itself tells, not its `__class__`. */
+    static PyTypeObject *fate_socket_type = NULL;
+    static PyTypeObject *fate_seen_type = NULL; /* the last that was found to be derived from it; a reference */
+
+    static inline int fate_is_socket(PyObject *sock) {
+        PyTypeObject *type = Py_TYPE(sock);
+        if (type == fate_seen_type) return 1;
+        if (fate_socket_type == NULL || !PyType_IsSubtype(type, fate_socket_type)) return 0;
+        Py_INCREF(type);
+        Py_XSETREF(fate_seen_type, type);
+        return 1;
+    }
+
+    static inline int fate_fd_of(PyObject *sock) { /* of what `fate_is_socket` */
     #ifdef PYPY_VERSION
         return -1;
     #else
@@ -81,6 +96,8 @@ cdef extern from * nogil:
         pass
     struct sockaddr_storage:
         pass
+    PyTypeObject *fate_socket_type
+    bint fate_is_socket(object sock)
     int fate_fd_of(object sock)
     Py_ssize_t fate_recv(int fd, void *buffer, size_t size)
     Py_ssize_t fate_read(int fd, void *buffer, size_t size)
@@ -172,22 +189,27 @@ cpdef int leave(object context) except -1:
 
 
 cdef bint begins_with_it() except -1:
-    """Whether `fate_fd_of` tells the truth on this Python."""
+    """Whether `fate_fd_of` tells the truth on this Python; from then on it is known what a socket is."""
+    global fate_socket_type
     try:
-        sock = socket.socket()
+        sock = _socket.socket()
     except OSError:
         return False
     cdef bint open = fate_fd_of(sock) == sock.fileno()
     sock.close()
-    return open and fate_fd_of(sock) == -1
+    if open and fate_fd_of(sock) == -1:
+        fate_socket_type = <PyTypeObject *>_socket.socket  # a static type, or kept by its module: it is never freed
+        Py_INCREF(_socket.socket)
+        return True
+    return False
 
 
 cdef bint FAST = begins_with_it()
 
 
 cpdef int fd_of(object sock) except -2:
-    """The descriptor of a `socket.socket` as it is now: -1 once somebody has closed it."""
-    return fate_fd_of(sock) if FAST else sock.fileno()
+    """The descriptor of a socket as it is now: -1 once somebody has closed it."""
+    return fate_fd_of(sock) if FAST and fate_is_socket(sock) else sock.fileno()
 
 
 cpdef object receive(int fd, Py_ssize_t room):
@@ -359,7 +381,7 @@ cpdef int no_delay(object sock, int fd) except -1:
 
 
 cdef class Table:
-    """Which transport uses which descriptor. It keeps none alive: a transport says when it goes."""
+    """Which transport uses which descriptor. It keeps none alive: see `Seated`, which alone puts something in."""
 
     def __cinit__(self):
         self._size = 0
@@ -367,27 +389,6 @@ cdef class Table:
 
     def __dealloc__(self):
         PyMem_Free(self._users)
-
-    cpdef int put(self, int fd, object user) except -1:
-        """`user` uses `fd` from now on."""
-        cdef int size = self._size
-        cdef PyObject **users
-        if fd >= size:
-            size = max(2 * size, fd + 1, 64)
-            users = <PyObject **>PyMem_Realloc(self._users, size * sizeof(PyObject *))
-            if users == NULL:
-                raise MemoryError
-            memset(users + self._size, 0, (size - self._size) * sizeof(PyObject *))
-            self._users = users
-            self._size = size
-        self._users[fd] = <PyObject *>user
-        return 0
-
-    cpdef int forget(self, int fd, object user) except -1:
-        """`user` no longer uses `fd`; another one that does stays."""
-        if 0 <= fd < self._size and self._users[fd] == <PyObject *>user:
-            self._users[fd] = NULL
-        return 0
 
     cpdef object get(self, int fd):
         """Who uses `fd`; None: nobody."""
@@ -399,3 +400,52 @@ cdef class Table:
         """The descriptors that are used."""
         cdef int fd
         return [fd for fd in range(self._size) if self._users[fd] != NULL]
+
+
+cdef class Seated(Handle):
+    """A handle that has one place in a table: that of its descriptor.
+
+    The table borrows it. So it keeps the table (by a reference that the collector knows nothing of, for it must be there
+    when this object goes), and leaves its place in its destructor at the latest, whoever frees it and whatever it did.
+    """
+
+    def __cinit__(self):
+        self._table = NULL
+        self._sock_fd = -1
+
+    def __dealloc__(self):
+        self._rise()
+
+    cdef int _sit(self, Table table, int fd) except -1:
+        """Use `fd` from now on, and no other. Raises ValueError if there is no such descriptor."""
+        cdef int size
+        cdef PyObject **users
+        self._rise()
+        if table is None or fd < 0:
+            raise ValueError(f"Invalid file descriptor: {fd}")
+        size = table._size
+        if fd >= size:
+            size = fd + 1 if fd >= 1 << 29 else max(2 * size, fd + 1, 64)
+            users = <PyObject **>PyMem_Realloc(table._users, <size_t>size * sizeof(PyObject *))
+            if users == NULL:
+                raise MemoryError
+            memset(users + table._size, 0, <size_t>(size - table._size) * sizeof(PyObject *))
+            table._users = users
+            table._size = size
+        self._sock_fd = fd
+        table._users[fd] = <PyObject *>self
+        self._table = <PyObject *>table
+        Py_INCREF(table)
+        return 0
+
+    cdef int _rise(self) noexcept:
+        """Leave that place, if nobody else has taken it. `_sock_fd` still tells which it was."""
+        cdef Table table
+        if self._table == NULL:
+            return 0
+        table = <Table>self._table
+        self._table = NULL
+        if table._users[self._sock_fd] == <PyObject *>self:
+            table._users[self._sock_fd] = NULL
+        Py_DECREF(table)
+        return 0

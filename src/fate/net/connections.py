@@ -7,6 +7,7 @@ TLS in `tls`.
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import errno
 import os
@@ -23,6 +24,8 @@ from fate.net.addresses import FAMILIES
 from fate.net.stream import Stream
 from fate.net.tls import TLSProtocol
 
+SOCKET = _socket.socket
+PYTHONS = socket.socket if issubclass(socket.socket, SOCKET) else SOCKET
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -48,8 +51,8 @@ class Transports(MutableMapping[int, Any]):
         return self._others[fd] if stream is None else stream
 
     def __setitem__(self, fd: int, transport: Any) -> None:
-        if isinstance(transport, Stream):
-            self._streams.put(fd, transport)
+        if type(transport) is Stream:
+            transport._take_place()  # its own, if it still has one: a number outlives what it stood for
         else:
             self._others[fd] = transport
 
@@ -58,7 +61,7 @@ class Transports(MutableMapping[int, Any]):
         if stream is None:
             del self._others[fd]
         else:
-            self._streams.forget(fd, stream)
+            stream._leave_place()
 
     def __iter__(self) -> Iterator[int]:
         return iter([*self._streams.descriptors(), *self._others])
@@ -285,7 +288,10 @@ class Connections:
         protocol = None
         try:
             protocol = protocol_factory()
-            Stream(self, connection, protocol, None, None, server, peer)
+            if _is_plain(connection):
+                Stream(self, connection, protocol, None, None, server, peer)
+            else:  # a program has put a class of its own in the place of `socket.socket`
+                self._make_socket_transport(connection, protocol, extra={"peername": unpack(peer)}, server=server)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # as in asyncio, where only debug mode tells of it
@@ -301,12 +307,15 @@ class Connections:
 
 
 def _is_plain(sock: Any) -> bool:
-    """Whether `sock` sends and receives as sockets do, not in a way of its own."""
+    """Whether `sock` is the system's and sends and receives as those do, not in a way of its own.
+
+    What `socket.socket` names is not asked: programs put other classes there.
+    """
     cls = type(sock)
-    return cls is socket.socket or (
-        issubclass(cls, socket.socket)
-        and cls.recv is socket.socket.recv
-        and cls.recv_into is socket.socket.recv_into
-        and cls.send is socket.socket.send
-        and cls.fileno is socket.socket.fileno
+    return cls is PYTHONS or (
+        issubclass(cls, SOCKET)
+        and cls.recv is SOCKET.recv
+        and cls.recv_into is SOCKET.recv_into
+        and cls.send is SOCKET.send
+        and cls.fileno is SOCKET.fileno
     )

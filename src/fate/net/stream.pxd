@@ -4,7 +4,7 @@ from fate._native cimport copy_of
 from fate.core.engine cimport Engine
 from fate.core.handle cimport Handle
 from fate.net._calls cimport (
-    enter, fd_of, give_back, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
+    Seated, Table, enter, fd_of, give_back, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
 )
 
 cdef bint COMPILED
@@ -22,7 +22,7 @@ cdef object CONTRACT
 cdef bint ATTACH_NAMES_IT
 
 
-cdef class Stream(Handle):
+cdef class Stream(Seated):
     cdef dict __dict__  # made when somebody assigns to `write`, or keeps something here
     cdef Engine _engine
     cdef object _socket
@@ -39,7 +39,6 @@ cdef class Stream(Handle):
     cdef Py_ssize_t _size
     cdef readonly Py_ssize_t _high_water
     cdef readonly Py_ssize_t _low_water
-    cdef readonly int _sock_fd
     cdef public int _conn_lost
     cdef int _want
     cdef public bint _closing
@@ -70,6 +69,8 @@ cdef class Stream(Handle):
 
     @cython.locals(size=Py_ssize_t, total=Py_ssize_t, engine=Engine, plain=bytes)
     cpdef write(self, object data)
+    @cython.locals(fd=int, table=Table)
+    cpdef _take_place(self)
     cdef int _write_to_nobody(self) except -1
     cdef int _keep(self, object data, Py_ssize_t size) except -1
 

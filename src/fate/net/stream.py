@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from fate._native import compiled, copy_of
 from fate.core.handle import Handle
 from fate.net._calls import (
+    Seated,
     enter,
     fd_of,
     give_back,
@@ -51,7 +52,7 @@ CONTRACT: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-de
 ATTACH_NAMES_IT = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
 
 
-class Stream(Handle):
+class Stream(Seated):
     """A connected stream socket's transport. Made by the loop; programs use it as an `asyncio.Transport`.
 
     `isinstance(stream, asyncio.Transport)` holds, by its `__class__`: a compiled class cannot inherit a Python one.
@@ -84,13 +85,18 @@ class Stream(Handle):
         server: the `asyncio.Server` that accepted the connection.
         peer: the peer's address, as `accept` of `_calls` gives it, if it is known.
         """
+        if self._sock_fd >= 0:
+            raise RuntimeError("A transport is made once: make another")
+        if sock.fileno() < 0:
+            raise ValueError(
+                f"Invalid file descriptor: {sock.fileno()} (the socket was closed before it had a transport)"
+            )
         self._callback = self._args = self._snapshot = None
         self._cancelled = False
         self._kind = 0
         self.id = self.cause = self._index = 0
         self._engine = self._loop = loop
         self._socket = sock
-        self._sock_fd = sock.fileno()
         self._info = extra
         self._told = False  # _info is complete
         self._name = None
@@ -113,9 +119,10 @@ class Stream(Handle):
         self._corked = False
         self._owns_context = False
         self._lost = False
+        self._take_place()
         if peer is None and (extra is None or "peername" not in extra):
             if sock.family in FAMILIES:
-                peer = peer_of(sock, self._sock_fd)
+                peer = peer_of(sock, fd_of(sock))
             else:
                 self._tell()
         self._peer = peer
@@ -126,11 +133,10 @@ class Stream(Handle):
             else:
                 server._attach()
             self._server = server
-        loop._streams.put(self._sock_fd, self)
         loop._poll.let_go(self._sock_fd)
         self._edge = sock.proto in TCP and sock.family in INTERNET
         if sock.proto == socket.IPPROTO_TCP:
-            no_delay(sock, self._sock_fd)
+            no_delay(sock, fd_of(sock))
         loop.call_soon(protocol.connection_made, self)
         loop.call_soon(self._begin)
         if waiter is not None:
@@ -153,10 +159,9 @@ class Stream(Handle):
         return f"<{' '.join(parts)}>"
 
     def __del__(self) -> None:
-        if self._lost or self._socket is None:
+        if self._sock_fd < 0 or self._lost:
             return
-        if self._engine is not None:
-            self._engine._streams.forget(self._sock_fd, self)
+        self._rise()
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
         except AttributeError:
@@ -349,8 +354,11 @@ class Stream(Handle):
         if type(data) is bytes:
             plain = data
             size = len(plain)
+        elif type(data) is bytearray:
+            size = len(data)
         elif isinstance(data, (bytes, bytearray, memoryview)):
-            size = len(data) if type(data) is not memoryview else data.nbytes
+            data = memoryview(data)  # what the kernel is given, whatever a class of the program's own says of itself
+            size = data.nbytes
         else:
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof:
@@ -385,6 +393,17 @@ class Stream(Handle):
             self._keep(data, size)
             self._maybe_pause_protocol()
 
+    def _take_place(self) -> None:
+        """Be the one that the loop knows by this descriptor, unless the connection is lost."""
+        if self._engine is not None:
+            fd = fd_of(self._socket)
+            if fd >= 0:
+                table = self._engine._streams
+                self._sit(table, fd)
+
+    def _leave_place(self) -> None:
+        self._rise()
+
     def _write_to_nobody(self) -> int:
         if self._conn_lost >= PATIENCE:
             logger.warning("socket.send() raised exception.")
@@ -417,12 +436,8 @@ class Stream(Handle):
             return 0
         if sent == size:
             return 0
-        if type(data) is bytes:
-            self._first = data
-            self._offset = sent
-        else:
-            self._first = bytes(memoryview(data).cast("B")[sent:])
-            self._offset = 0
+        self._first = data if type(data) is bytes else bytes(data)
+        self._offset = sent
         self._size = size - sent
         self._wait()
         self._maybe_pause_protocol()
@@ -679,10 +694,9 @@ class Stream(Handle):
         try:
             self._protocol.connection_lost(exc)
         finally:
-            engine = self._engine
             if not self._told:
-                self._name = name_of(self._socket, self._sock_fd)
-            engine._streams.forget(self._sock_fd, self)
+                self._name = name_of(self._socket, fd_of(self._socket))
+            self._rise()
             self._lost = True
             self._socket.close()
             self._protocol = self._engine = self._loop = self._snapshot = None
