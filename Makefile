@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format conformance fidelity others bench bench-sim bugs soak sanitize sanitized docs clean
+.PHONY: help install demo test check compilers format conformance fidelity others bench bench-sim bugs soak sanitize sanitized docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
 	@echo 'make test         set up, then run the tests'
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
+	@echo 'make compilers    each C compiler found here takes the compiled modules; what a failed compile says'
 	@echo 'make conformance  the tests of CPython'"'"'s asyncio, Twisted and seven other projects against Fate (an hour)'
 	@echo 'make fidelity     scripts of socket calls on the real kernel and in a universe: the same? SCRIPTS=10000'
 	@echo 'make others       only those of the other projects (uvloop, tornado, aiohttp, ...); SUITE=tornado: one'
@@ -61,6 +62,10 @@ check: $(VENV)/made-test $(VENV)/made-check  # mypy reads the types of what the 
 	$(BIN)/mypy
 	$(BIN)/mypy tests/defer/typed.py  # programs that say what types Deferreds have
 	$(BIN)/lint-imports
+
+# Every C compiler that is here, and what an install says where there is none.
+compilers: $(VENV)/made-compilers $(VENV)/made-test
+	$(BIN)/python -m tests.compilers
 
 format: $(VENV)/made-check
 	$(BIN)/ruff format .

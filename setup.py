@@ -6,6 +6,7 @@ compile (no C compiler, no Python headers) leaves Fate uncompiled, and says so: 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,7 +130,8 @@ class build_all_or_nothing(build_ext):  # noqa: N801 (setuptools names commands 
 def first_error(output: str) -> str:
     """The line of a compiler's output that says what is wrong."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line), lines[-1] if lines else "")
+    said = next((line for line in lines if "error" in line), lines[-1] if lines else "")
+    return re.sub(r"^.*\berror: ", "", said)
 
 
 def tell(text: str) -> None:

@@ -100,6 +100,14 @@ def test_what_is_not_compiled_is_advice(changes: dict[str, Any], says: str) -> N
     assert "pip install" in finding.do
 
 
+def test_why_compiling_failed_is_told_once_with_what_it_costs() -> None:
+    why = "Python's headers are missing (Python.h of 3.11)"
+    (finding,) = _judged(compiled=False, modules={"fate.core.engine": False}, not_compiled=why)
+    assert why in finding.what
+    assert "times as long" in finding.what
+    assert "FATE_REQUIRE_EXT=1" in finding.do
+
+
 def test_an_untested_python_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fate.cli.doctor.TESTED", ((3, 1),))
     (finding,) = _judged()
