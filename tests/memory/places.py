@@ -1,7 +1,8 @@
 """Every place in compiled code that reads or writes memory on trust, found in the sources.
 
-Cython checks indexes, casts to its own classes and None (`setup.py`: `nonecheck`); what it does not check is written in the
-words below: C functions that look at no type and no bound, casts, and copies. A place is a function or macro of a file.
+Cython checks indexes, casts to its own classes and None (`setup.py`: `nonecheck`); what it does not check is written in
+the words below: C functions that look at no type and no bound, casts, and copies. A place is a function or macro of a
+file.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ WORDS = re.compile(
 )
 BEGINS = re.compile(
     r"^\s*(?:cdef inline|cdef|cpdef|def)\s+(?:[\w.]+ ?\*{0,2}\s+)*?\*{0,2}(\w+)\(.*\)?"
-    r"|^\s*static (?:inline |__attribute__\(\(.*?\)\) )*(?:const )?(?:struct |unsigned )?\w+ \*{0,2}(?:__attribute__\(\(.*?\)\) )?(\w+)\("
+    r"|^\s*static (?:inline )?(?:const )?(?:struct |unsigned )?\w+ \*{0,2}(?:__attribute__\(\(.*?\)\) )?(\w+)\("
     r"|^\s*#\s*define (\w+)"
     r"|^\s*cdef class (\w+)"
 )

@@ -149,7 +149,7 @@ cdef extern from *:
     }
     static int fate_take_type(PyObject *type, PyObject *key) {
         PyTypeObject *cls = (PyTypeObject *)type;
-        if (fate_type_count >= FATE_TYPES || cls->tp_hash != PyBaseObject_Type.tp_hash) return -1;
+        if (!PyType_Check(type) || fate_type_count >= FATE_TYPES || cls->tp_hash != PyBaseObject_Type.tp_hash) return -1;
         Py_INCREF(type);
         Py_INCREF(key);
         fate_key = key;
@@ -206,7 +206,7 @@ def exchange(list places, bint on):
     """Put what is replaced into its places, or the originals: (a dict, a key, the original, the replacement) each."""
     cdef tuple place
     for place in places:
-        (<dict>place[0])[place[1]] = place[3] if on else place[2]
+        (<dict?>place[0])[place[1]] = place[3] if on else place[2]
 
 
 def prepared() -> int:
