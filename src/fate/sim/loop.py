@@ -234,3 +234,30 @@ class RelaxedFate(UniverseFate):
             if back:
                 queue[last], queue[last - back] = queue[last - back], queue[last]
         return handle
+
+
+class LateFate(UniverseFate):
+    """A loop on which time passes between the moment for which a program sets a timer and that in which it does."""
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        """As asyncio's; it may be set late."""
+        late = self.host.delay_of_timer()
+        return super().call_later(delay + late if late else delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        """As asyncio's; it may be set late."""
+        late = self.host.delay_of_timer()
+        return super().call_at(when + late if late else when, callback, *args, context=context)
+
+
+class LateRelaxedFate(LateFate, RelaxedFate):
+    """Both."""
+
+
+LOOPS: dict[tuple[bool, bool], type[UniverseFate]] = {
+    (False, False): UniverseFate,
+    (False, True): RelaxedFate,
+    (True, False): LateFate,
+    (True, True): LateRelaxedFate,
+}
+"""The loop of a host by whether its timers may be late, and whether it may change the order of call_soon."""

@@ -33,6 +33,7 @@ from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
 from fate.sim.story import describe_tasks
+from fate.sim.strikes import Strikes
 
 if TYPE_CHECKING:
     from fate.sim.played import Child
@@ -97,6 +98,7 @@ class Universe(Generic[T]):
     """
 
     programs: Mapping[str, Callable[[Child], Coroutine[Any, Any, Any]]] = MappingProxyType({})
+    judged = False  # somebody asks whether errors are a fault's own, see `excuses`
 
     def __init__(
         self,
@@ -133,6 +135,8 @@ class Universe(Generic[T]):
         self.failures: list[Failure] = []
         self.dead: list[Any] = []  # of hosts that crashed: kept, so that no `finally` runs while the universe does
         self.promises: list[tuple[Callable[[], Any], str]] = []
+        self.strikes = Strikes()
+        self.lasting: set[str] = set()  # coroutines whose tasks last until they are cancelled
         self.result: Result[T] | None = None
         self._limit = limit
         self._begun = False
@@ -336,7 +340,7 @@ class Universe(Generic[T]):
         result.seconds = self.kernel.now / 1e9
         result.steps = self.kernel.steps
         for host in self.hosts.values():
-            if host.watcher is not None:
+            if self.faults is not None or host.watcher is not None:
                 host.disarm()
         if result.error is None:
             self.main.settle()
