@@ -181,6 +181,30 @@ async def awaited_twice() -> None:
     assert await task == "saved"
 
 
+class Job:
+    """A task that others may wait for, each as long as it likes."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, seconds: float) -> None:
+        self._task = asyncio.create_task(asyncio.sleep(seconds, "done"))
+
+    async def _result(self) -> str:
+        return await self._task
+
+    async def wait(self) -> str:
+        return await asyncio.shield(self._result())
+
+    async def wait_plainly(self) -> str:
+        return await self._task
+
+
+async def shielded_by_an_object() -> None:
+    job = Job(0.01)
+    assert await job.wait() == "done"
+    assert await job.wait_plainly() == "done"
+
+
 async def first_that_answers() -> None:
     async def answer(seconds: float) -> float:
         await asyncio.sleep(seconds)
@@ -304,6 +328,7 @@ SOUND: list[Callable[[], Awaitable[None]]] = [
     task_group_whose_children_are_awaited,
     gathered_and_shielded,
     awaited_twice,
+    shielded_by_an_object,
     first_that_answers,
     graceful_shutdown,
     supervised,

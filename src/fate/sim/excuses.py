@@ -69,7 +69,7 @@ class Excuses:
         if isinstance(error, BaseExceptionGroup):
             return all(self.cover(each) for each in error.exceptions)
         if isinstance(error, asyncio.CancelledError):
-            return self._is_of_struck(error)
+            return "cancel" in self.kinds and (self.strikes.told_main or is_of_struck(error, self.strikes))
         names = [base.__name__ for base in type(error).__mro__]
         if isinstance(error, TimeoutError) or any(map(TIMEOUT.search, names)):
             return self._is_late(error)
@@ -96,52 +96,50 @@ class Excuses:
 
     def _waited_for_struck(self, error: BaseException) -> bool:
         cause = error.__cause__ or error.__context__
-        return isinstance(cause, asyncio.CancelledError) and self._is_of_struck(cause)
+        return isinstance(cause, asyncio.CancelledError) and is_of_struck(cause, self.strikes)
 
-    # -- cancellations --------------------------------------------------------------------------------------------
 
-    def _is_of_struck(self, error: BaseException) -> bool:
-        """Whether a CancelledError came from a task that was cancelled, to somebody who awaited that."""
-        if "cancel" not in self.kinds:
-            return False
-        steps: list[TracebackType] = []
-        step = error.__traceback__
-        while step is not None:
-            steps.append(step)
-            step = step.tb_next
-        struck = self.strikes.frames
-        index = next((n for n, each in enumerate(steps) if any(each.tb_frame is frame for frame in struck)), None)
-        if index == 0:
-            return True
-        through = index is not None
-        if not steps:
-            return through
-        taken = steps[-1 if index is None else index - 1]
-        return self._took(taken.tb_frame, taken.tb_lasti, through)
-
-    def _took(self, frame: FrameType, instruction: int, through: bool) -> bool:
-        """Whether a frame got the error from a task that was cancelled. through: it is the very one that that raised."""
-        node = expression_at(frame, instruction)
-        if isinstance(node, ast.Raise):
-            return through and "site-packages" not in frame.f_code.co_filename
-        if isinstance(node, ast.Await):
-            node = node.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "result":
-            node = node.func.value
-        else:
-            return through
-        found = look_up(node, frame)
-        if found is not UNKNOWN:
-            return self._tells(found)
-        # a call, of gather, wait_for, shield...: whatever it was given
-        return through or any(self._tells(look_up(each, frame)) for each in ast.walk(node))
-
-    def _tells(self, thing: Any) -> bool:
-        if isinstance(thing, (list, tuple, set, frozenset)):
-            return any(self._tells(each) for each in thing)
-        if isinstance(thing, asyncio.Future):
-            return self.strikes.concern(thing) or any(map(self._tells, getattr(thing, "_children", ())))
+def is_of_struck(error: BaseException, strikes: Strikes) -> bool:
+    """Whether a CancelledError came from a task that a fault has cancelled, to somebody who awaited that."""
+    if not strikes.names:
         return False
+    steps: list[TracebackType] = []
+    step = error.__traceback__
+    while step is not None:
+        steps.append(step)
+        step = step.tb_next
+    index = next((n for n, each in enumerate(steps) if any(each.tb_frame is frame for frame in strikes.frames)), None)
+    if index == 0 or not steps:
+        return index == 0
+    taken = steps[-1 if index is None else index - 1]
+    return took(taken.tb_frame, taken.tb_lasti, index is not None, strikes)
+
+
+def took(frame: FrameType, instruction: int, through: bool, strikes: Strikes) -> bool:
+    """Whether a frame got an error from a task that was cancelled. through: it is the very one that that raised."""
+    node = expression_at(frame, instruction)
+    if isinstance(node, ast.Raise):
+        return through and "site-packages" not in frame.f_code.co_filename
+    if isinstance(node, ast.Await):
+        node = node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "result":
+        node = node.func.value
+    else:
+        return through
+    found = look_up(node, frame)
+    if found is not UNKNOWN:
+        return concerns(found, strikes)
+    # a call, of gather, wait_for, shield...: whatever it was given
+    return through or any(concerns(look_up(each, frame), strikes) for each in ast.walk(node))
+
+
+def concerns(thing: Any, strikes: Strikes) -> bool:
+    """Whether a future, or one of several, is a task that was cancelled or hears of it."""
+    if isinstance(thing, (list, tuple, set, frozenset)):
+        return any(concerns(each, strikes) for each in thing)
+    if isinstance(thing, asyncio.Future):
+        return strikes.concern(thing) or any(concerns(each, strikes) for each in getattr(thing, "_children", ()))
+    return False
 
 
 def expression_at(frame: FrameType, instruction: int) -> ast.AST | None:

@@ -43,6 +43,7 @@ class Strikes:
     def __init__(self) -> None:
         self.names: list[str] = []  # of the coroutines that were cancelled
         self.stalled_until = -1
+        self.told_main = False  # the program has ended because it awaited one that was cancelled
         self._struck: list[weakref.ref[Any]] = []  # tasks, and who waits for them: tasks, gather, shield
         self.frames: list[FrameType] = []  # of those tasks' coroutines
         self._running: dict[int, FrameType] = {}
@@ -67,10 +68,22 @@ class Strikes:
 
     def _follow(self, future: Any, depth: int = 0) -> None:
         for callback, *_ in getattr(future, "_callbacks", None) or ():
-            for each in _futures_of(callback):
-                if depth < MOST_LINKS and not self.concern(each):
-                    self._struck.append(weakref.ref(each))
-                    self._follow(each, depth + 1)
+            self._tell(callback, depth)
+
+    def _tell(self, callback: Any, depth: int = 0) -> None:
+        for each in _futures_of(callback):
+            if depth < MOST_LINKS and not self.concern(each):
+                self._struck.append(weakref.ref(each))
+                self._follow(each, depth + 1)
+
+    def pass_on(self, host: Host, task: Any) -> None:
+        """`task` has ended as cancelled, for it awaited one that was: whoever awaits it hears of that too."""
+        self._struck.append(weakref.ref(task))
+        for handle in host.loop._queue[host.loop._head :]:  # whoever it tells of its end
+            if handle is not None and handle._args and handle._args[0] is task:
+                self._tell(handle._callback)
+        if host.main is None and task.get_name() == "main":
+            self.told_main = True
 
     def concern(self, future: Any) -> bool:
         """Whether a task or a future is one that was cancelled, or hears of it."""

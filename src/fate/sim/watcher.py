@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from fate.core.handle import Handle
 from fate.sim.errors import BrokenPromiseError, of_the_library
+from fate.sim.excuses import is_of_struck
 from fate.sim.faults import HAND_OFF, OFF, PENDING, STALL_STEP_NS, STALL_STEPS, UNBEGUN, Faults
 from fate.sim.story import coroutine_name, place_of, stack_of
+from fate.sim.strikes import Strikes
 
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
@@ -42,6 +44,7 @@ class Watcher:
         self.history = host.world.kernel.history
         self._labels: dict[Any, str] = {}
         self._names: dict[str, int] = {}
+        self._told = False  # the task that runs now has awaited one that was cancelled
         self._doomed: dict[Any, int] = {}  # tasks to be cancelled when they are about to go on, and by which decision
 
     def made(self, task: Any) -> None:
@@ -96,6 +99,8 @@ class Watcher:
                 since = getattr(task, "_fate_since", None)
                 if since is not None and since != self.host.world.kernel.now:
                     self.host.universe.strikes.waited(self.host, task, since)
+                strikes = self.host.universe.strikes
+                self._told = bool(strikes.names) and _tells_of(task._fut_waiter, strikes)  # type: ignore[attr-defined]
                 if self._doomed and task in self._doomed:
                     self._strike(task, self._doomed.pop(task))
 
@@ -114,6 +119,10 @@ class Watcher:
                 task._fate_since = self.host.world.kernel.now  # type: ignore[attr-defined]
                 if task in self._labels:
                     self._decide(task)
+            elif task.cancelled():
+                strikes = self.host.universe.strikes
+                if strikes.names and (self._told or (not strikes.concern(task) and _has_heard(task, strikes))):
+                    strikes.pass_on(self.host, task)
             elif task._exception is not None:  # type: ignore[attr-defined]
                 self.host.universe.strikes.ended(self.host, task._exception, task)  # type: ignore[attr-defined]
             if self.stall >= 0.0 and self.host.loop._timers.count:
@@ -169,6 +178,24 @@ class Watcher:
         others = [each for each in self.host.pending() if each is not task]
         stood = [f"{each.get_name()} at {place_of(each)}" for each in others[:MOST_STOOD]]
         return [*stood, f"{len(others) - MOST_STOOD} more"] if len(others) > MOST_STOOD else stood
+
+
+def _tells_of(waiter: Any, strikes: Strikes) -> bool:
+    """Whether a future that a task has awaited raises the cancellation of another."""
+    if waiter is None or not strikes.concern(waiter) or not waiter.done():
+        return False
+    return waiter.cancelled() or isinstance(waiter._exception, asyncio.CancelledError)
+
+
+def _has_heard(task: Any, strikes: Strikes) -> bool:
+    """Whether a task that has ended as cancelled awaited one that was, and was over by then."""
+    if task.get_name() == "main":
+        return False  # `Excuses` looks at its error
+    try:
+        task.exception()
+    except asyncio.CancelledError as error:
+        return is_of_struck(error, strikes)
+    return False
 
 
 def is_the_programs(task: Any) -> bool:
