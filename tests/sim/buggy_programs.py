@@ -1,4 +1,4 @@
-"""Programs with a mistake that a cancellation, a stall or a late timer brings out, each behind a time-out or an except."""
+"""Programs with a mistake that a cancellation, a stall or a late timer brings out, most behind a time-out."""
 
 from __future__ import annotations
 

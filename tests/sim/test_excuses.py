@@ -1,4 +1,4 @@
-"""What a fault excuses and what it does not: sound programs have no failure, and buggy ones cannot hide behind a fault."""
+"""What a fault excuses: sound programs have no failure, and a mistake cannot hide behind a fault."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import multiprocessing
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-GO_ON = 10.0  # after the first failure others are looked for: for so many seconds, or as long as that one took
+GO_ON_RUNS, GO_ON_SECONDS = 200, 10.0  # so far others are looked for after the first failure, see `Search.go_on`
 
 
 @click.command("explore")
@@ -144,7 +144,7 @@ def _explore(
             seconds=budget,
             on_progress=progress,
         )
-        groups = Groups(program, rules, "fate")
+        groups = Groups(program, rules, "fate", executor)
         stopped = False
         try:
             for found in search.failing(not first):
@@ -152,8 +152,7 @@ def _explore(
                 if len(groups.groups) == 1 and group is not None:
                     bar.clear()
                     click.echo(_tell(program, group, search.runs, store))
-                    if budget is None:
-                        search.end_in(max(GO_ON, time.perf_counter() - began))
+                    search.go_on(max(GO_ON_SECONDS, time.perf_counter() - began), GO_ON_RUNS)
                 if first:
                     break
         except KeyboardInterrupt:
@@ -171,7 +170,7 @@ def _explore(
         none = "" if groups.groups else ", none of which failed"
         click.echo(f"\n{program.name}: stopped after {search.runs} runs{none}", err=True)
         return 128 + signal.SIGINT
-    if search.out_of_time and (budget is not None or not groups.groups):
+    if search.out_of_time and budget is not None:
         pace += f"; stopped after {budget:g} s"
     if groups.groups:
         click.echo(f"({pace})", err=True)

@@ -40,8 +40,8 @@ class Excuses:
     """What the faults of one run excuse.
 
     faults: those that happened. strikes: what they did to tasks. lasting: coroutines whose tasks, without faults, last
-    until the program cancels them: who needs one that was cancelled waits in vain. usual: nanoseconds that the run takes
-    without faults; None: not known. network: there is one.
+    until the program cancels them: who needs one that was cancelled waits in vain. usual: how many nanoseconds the run
+    takes without faults; None: not known. network: there is one.
     """
 
     def __init__(
@@ -148,7 +148,8 @@ def expression_at(frame: FrameType, instruction: int) -> ast.AST | None:
     if positions is None or None in positions:
         return None
     first, last, start, end = positions
-    assert first is not None and last is not None
+    assert first is not None
+    assert last is not None
     lines = [linecache.getline(frame.f_code.co_filename, number) for number in range(first, last + 1)]
     encoded = [line.encode() for line in lines]
     encoded[-1] = encoded[-1][:end]

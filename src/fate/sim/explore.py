@@ -74,6 +74,8 @@ class Search:
         self.excused: Counter[str] = Counter()
         self.ends = None if seconds is None else time.monotonic() + seconds
         self.out_of_time = False
+        self.last: int | None = None  # of the runs, once something has failed
+        self.last_alone: int | None = None  # of those with a single fault; None: not known yet
 
     def find(self) -> Outcome | None:
         """Run until one fails; return what came of it, None if none did."""
@@ -92,16 +94,18 @@ class Search:
             yield benign
             return
         alone = list(single_faults(benign.decisions)) if self.singles and self.rules.kinds else []
-        self.total = self.runs + len(alone) + len(self.seeds)
+        self.last_alone = self.runs + len(alone)
+        self.total = self.last_alone + len(self.seeds)
         self.steps = STEPS + TIMES * benign.steps
         self.usual = benign.usual
         for outcome in self._outcomes(self._bounded(chain(alone, self.random())), on):
             if outcome.trouble is not None:
                 yield outcome
 
-    def end_in(self, seconds: float) -> None:
-        """Begin no more runs after so many seconds of real time."""
-        self.ends = time.monotonic() + seconds
+    def go_on(self, seconds: float, runs: int) -> None:
+        """Something has failed. Try the single faults that are left, or so many runs if these are more, but no longer."""
+        self.ends = time.monotonic() + seconds if self.ends is None else self.ends
+        self.last = self.runs + runs
 
     def random(self) -> Iterator[Trial]:
         """The random trials, one a seed."""
@@ -130,6 +134,8 @@ class Search:
                 outcome = run(self.program, self.rules, trial)
                 self._count(outcome)
                 yield outcome
+                if self._is_enough():
+                    return
             return
         waiting: deque[Future[list[Outcome]]] = deque()
         try:
@@ -141,9 +147,14 @@ class Search:
                 for outcome in waiting.popleft().result():
                     self._count(outcome)
                     yield outcome
+                    if self._is_enough():
+                        return
         finally:
             for future in waiting:
                 future.cancel()
+
+    def _is_enough(self) -> bool:
+        return self.last is not None and self.last_alone is not None and self.runs >= max(self.last, self.last_alone)
 
     def _count(self, outcome: Outcome) -> None:
         self.runs += 1
@@ -190,7 +201,8 @@ def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
 
     def fails(faults: Mapping[tuple[str, int], int]) -> bool:
         forced = tuple((label, n, value) for (label, n), value in faults.items())
-        outcome = run(program, rules, msgspec.structs.replace(found.trial, forced=forced, drawn=False, origin="shrinking"))
+        trial = msgspec.structs.replace(found.trial, forced=forced, drawn=False, origin="shrinking")
+        outcome = run(program, rules, trial)
         seen[frozenset(faults.items())] = outcome
         return trouble.like(outcome.trouble)
 

@@ -7,6 +7,7 @@ who prints is not known here.
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Executor
 
 from fate.sim.explore import keep
 from fate.sim.keep import Kept
@@ -43,12 +44,13 @@ class Group:
 
 
 class Groups:
-    """Takes failures as they are found."""
+    """Takes failures as they are found. executor: runs what it takes to shrink one; None: this process does."""
 
-    def __init__(self, program: Runnable, rules: Rules, runner: str) -> None:
+    def __init__(self, program: Runnable, rules: Rules, runner: str, executor: Executor | None = None) -> None:
         self.program = program
         self.rules = rules
         self.runner = runner
+        self.executor = executor
         self.groups: dict[tuple[str, str, str], Group] = {}
         self.more = 0  # runs that failed in yet other ways
 
@@ -64,6 +66,12 @@ class Groups:
         if len(self.groups) >= MOST_GROUPS:
             self.more += 1
             return None
-        group = self.groups[key] = Group(outcome, keep(self.program, self.rules, outcome, self.runner))
+        group = self.groups[key] = Group(outcome, self._shrunk(outcome))
         group.add(outcome)
         return group
+
+    def _shrunk(self, outcome: Outcome) -> Kept | None:
+        if self.executor is None:
+            return keep(self.program, self.rules, outcome, self.runner)
+        # not here: while the executor works, this process has threads of its own, and no universe should run in it
+        return self.executor.submit(keep, self.program, self.rules, outcome, self.runner).result()

@@ -250,7 +250,7 @@ class LateFate(UniverseFate):
         return super().call_at(when + late if late else when, callback, *args, context=context)
 
 
-class LateRelaxedFate(LateFate, RelaxedFate):
+class LateRelaxedFate(LateFate, RelaxedFate):  # type: ignore[misc]
     """Both."""
 
 

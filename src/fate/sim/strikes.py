@@ -42,6 +42,7 @@ class Strikes:
 
     def __init__(self) -> None:
         self.names: list[str] = []  # of the coroutines that were cancelled
+        self.lasting: set[str] = set()  # names of coroutines whose tasks last until the program cancels them
         self.stalled_until = -1
         self.told_main = False  # the program has ended because it awaited one that was cancelled
         self._struck: list[weakref.ref[Any]] = []  # tasks, and who waits for them: tasks, gather, shield

@@ -183,7 +183,7 @@ def attempt_all(program: Runnable, rules: Rules, trial: Trial, history: bool = F
             break
         assert each.error is not None
         excused.append(each.error)
-    return Attempt(result, failure, excused, tuple(sorted(universe.lasting)))
+    return Attempt(result, failure, excused, tuple(sorted(universe.strikes.lasting)))
 
 
 def run(program: Runnable, rules: Rules, trial: Trial, everything: bool = False) -> Outcome:
@@ -245,7 +245,8 @@ def place_of_error(error: BaseException | None) -> str:
     ]
     if not steps:
         return ""
-    last = max((n for n, step in enumerate(steps) if "site-packages" not in step[0].co_filename), default=len(steps) - 1)
+    own = [number for number, (code, _) in enumerate(steps) if "site-packages" not in code.co_filename]
+    last = own[-1] if own else len(steps) - 1
     code, line = steps[last]
     called = f", calling {steps[last + 1][0].co_qualname}" if last + 1 < len(steps) else ""
     return f"{Path(code.co_filename).name}:{line} in {code.co_name}{called}"

@@ -43,6 +43,7 @@ DAY = 86400.0
 MOST_STEPS = 10_000_000  # so often time passes before a run counts as hanging: a minute of nothing but waiting
 STEPS_OF_THE_END = 10_000  # so often time passes while what is left is cancelled
 LONGEST = 36525 * DAY
+NO_STRIKES = Strikes()  # of all universes without faults
 
 
 @dataclass
@@ -135,8 +136,7 @@ class Universe(Generic[T]):
         self.failures: list[Failure] = []
         self.dead: list[Any] = []  # of hosts that crashed: kept, so that no `finally` runs while the universe does
         self.promises: list[tuple[Callable[[], Any], str]] = []
-        self.strikes = Strikes()
-        self.lasting: set[str] = set()  # coroutines whose tasks last until they are cancelled
+        self.strikes = NO_STRIKES if self.faults is None else Strikes()
         self.result: Result[T] | None = None
         self._limit = limit
         self._begun = False

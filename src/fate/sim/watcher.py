@@ -1,4 +1,4 @@
-"""What looks at every callback that runs in a universe: promises that must hold, and faults that befall a program itself.
+"""What looks at every callback that runs in a universe: promises that must hold, and faults of the program's own tasks.
 
 A task is cancelled at an await in one of two ways. *Pending*: what it awaits is not done yet. *Hand-off*: it is done,
 and the task has not run since; that is where most programs lose something. Or before its first step: then nothing of
@@ -78,11 +78,11 @@ class Watcher:
             return
         self.host.universe.strikes.over(task)
         if task.cancelled():
-            self.host.universe.lasting.add(coroutine_name(task))
+            self.host.universe.strikes.lasting.add(coroutine_name(task))
 
     def disarm(self) -> None:
         """The program has ended: no fault strikes any more."""
-        self.host.universe.lasting.update(coroutine_name(task) for task in self._labels)
+        self.host.universe.strikes.lasting.update(coroutine_name(task) for task in self._labels)
         self.faults = self.history = None
         self.any_faults = False
         self.stall = OFF
@@ -123,8 +123,8 @@ class Watcher:
                 strikes = self.host.universe.strikes
                 if strikes.names and (self._told or (not strikes.concern(task) and _has_heard(task, strikes))):
                     strikes.pass_on(self.host, task)
-            elif task._exception is not None:  # type: ignore[attr-defined]
-                self.host.universe.strikes.ended(self.host, task._exception, task)  # type: ignore[attr-defined]
+            elif task._exception is not None:
+                self.host.universe.strikes.ended(self.host, task._exception, task)
             if self.stall >= 0.0 and self.host.loop._timers.count:
                 self._stall(handle, task)
 
@@ -244,4 +244,5 @@ def _function(handle: Handle) -> str:
 
 
 def _step_of(task: Any) -> str:
-    return f"task {task.get_name()} has ended" if task.done() else f"task {task.get_name()} had come to {place_of(task)}"
+    where = "has ended" if task.done() else f"had come to {place_of(task)}"
+    return f"task {task.get_name()} {where}"
