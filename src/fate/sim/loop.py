@@ -237,17 +237,15 @@ class RelaxedFate(UniverseFate):
 
 
 class LateFate(UniverseFate):
-    """A loop on which time passes between the moment for which a program sets a timer and that in which it does."""
+    """A loop on which time may pass in the step that sets a timer by `call_later`, before it does.
+
+    One that is set for a moment, by `call_at`, is due at that moment: timers fire in the order of their times.
+    """
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         """As asyncio's; it may be set late."""
         late = self.host.delay_of_timer()
         return super().call_later(delay + late if late else delay, callback, *args, context=context)
-
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
-        """As asyncio's; it may be set late."""
-        late = self.host.delay_of_timer()
-        return super().call_at(when + late if late else when, callback, *args, context=context)
 
 
 class LateRelaxedFate(LateFate, RelaxedFate):  # type: ignore[misc]
