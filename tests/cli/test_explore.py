@@ -77,6 +77,26 @@ BANK = """
         global kept
         kept = asyncio.create_task(asyncio.Event().wait(), name="waiter")
 
+    async def leaks():
+        slots = asyncio.Semaphore(1)
+
+        async def use():
+            await slots.acquire()
+            await asyncio.sleep(0.01)
+            slots.release()
+
+        noise = asyncio.create_task(asyncio.sleep(1), name="noise")
+        await asyncio.gather(use(), return_exceptions=True)
+        await asyncio.wait([noise])
+        assert not noise.cancelled(), "who was that?"
+        async with asyncio.timeout(30):
+            await slots.acquire()
+
+    async def waits():
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(asyncio.sleep(1))
+        task.result()
+
     runs = 0
 
     async def drifting():
@@ -98,7 +118,7 @@ def kept(workshop: Workshop) -> str:
 
 
 def test_a_failure_is_found_told_and_kept(workshop: Workshop, bank: Path) -> None:
-    done = workshop.fate("explore", "bank.py::pay")
+    done = workshop.fate("explore", "bank.py::pay", "--first")
     assert done.code == 1
     lines = done.out.splitlines()
     assert lines[0] == "bank.py::pay failed: AssertionError: too late"
@@ -115,9 +135,38 @@ def test_what_is_found_does_not_depend_on_the_number_of_processes(workshop: Work
     assert workshop.fate("explore", "bank.py::pay", "-j", "2").out == alone.out
 
 
+def test_it_goes_on_after_the_first_failure_and_tells_of_others_at_other_lines(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::leaks", "--seeds", "20")
+    assert done.code == 1
+    errors = re.findall(r"^(?:bank.py::leaks failed|Also, in \d+ runs?): (\w+)", done.out, re.MULTILINE)
+    assert sorted(errors) == ["AssertionError", "TimeoutError"]
+    assert len(list((workshop.home / ".fate").glob("*.json"))) == 2
+    for id in re.findall(r"fate replay (\w+)$", done.out, re.MULTILINE):
+        assert workshop.fate("replay", id).code == 1
+    first = workshop.fate("explore", "bank.py::leaks", "--seeds", "20", "--first")
+    assert len(re.findall("failed|Also", first.out)) == 1
+
+
+def test_tasks_can_be_left_alone_by_name(workshop: Workshop, bank: Path) -> None:
+    spared = ["--not-task", "noise", "--not-task", "us*"]
+    done = workshop.fate("explore", "bank.py::leaks", "--seeds", "20", *spared)
+    assert done.code == 0 and "no failure" in done.out
+
+
+def test_what_was_excused_is_counted(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::waits", "--seeds", "20")
+    assert done.code == 0 and re.search(r"^  \d+ of them ended with an excused CancelledError", done.out, re.MULTILINE)
+    assert workshop.fate("explore", "bank.py::waits", "--seeds", "20", "--strict").code == 1
+
+
+def test_a_search_ends_when_its_time_is_over(workshop: Workshop, bank: Path) -> None:
+    done = workshop.fate("explore", "bank.py::good", "--seeds", "1000000", "--seconds", "0.5")
+    assert done.code == 0 and "stopped after 0.5 s" in done.out
+
+
 def test_what_was_found_is_tried_first(workshop: Workshop, bank: Path) -> None:
-    first = workshop.fate("explore", "bank.py::pay")
-    again = workshop.fate("explore", "bank.py::pay")
+    first = workshop.fate("explore", "bank.py::pay", "--first")
+    again = workshop.fate("explore", "bank.py::pay", "--first")
     assert again.code == 1 and "Found in 1 run," in again.out
     assert again.out.splitlines()[-1] == first.out.splitlines()[-1]
 

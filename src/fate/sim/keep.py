@@ -26,7 +26,8 @@ class Kept(msgspec.Struct, frozen=True):
     """One failure.
 
     program: its name. runner: "fate" or "pytest". rules, trial: what to run. trouble: how it failed.
-    faults: those that are needed. events: what happened, a line each, up to MOST_EVENTS.
+    faults: those that are needed. events: what happened, a line each, up to MOST_EVENTS. stood: where the other tasks
+    stood when the last of the faults struck.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Kept(msgspec.Struct, frozen=True):
     trouble: Trouble
     faults: tuple[Decision, ...]
     events: tuple[str, ...] = ()
+    stood: tuple[str, ...] = ()
     version: int = 1
 
 

@@ -234,3 +234,28 @@ class RelaxedFate(UniverseFate):
             if back:
                 queue[last], queue[last - back] = queue[last - back], queue[last]
         return handle
+
+
+class LateFate(UniverseFate):
+    """A loop on which time may pass in the step that sets a timer by `call_later`, before it does.
+
+    One that is set for a moment, by `call_at`, is due at that moment: timers fire in the order of their times.
+    """
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        """As asyncio's; it may be set late."""
+        late = self.host.delay_of_timer()
+        return super().call_later(delay + late if late else delay, callback, *args, context=context)
+
+
+class LateRelaxedFate(LateFate, RelaxedFate):  # type: ignore[misc]
+    """Both."""
+
+
+LOOPS: dict[tuple[bool, bool], type[UniverseFate]] = {
+    (False, False): UniverseFate,
+    (False, True): RelaxedFate,
+    (True, False): LateFate,
+    (True, True): LateRelaxedFate,
+}
+"""The loop of a host by whether its timers may be late, and whether it may change the order of call_soon."""

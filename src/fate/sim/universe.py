@@ -33,6 +33,7 @@ from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
 from fate.sim.story import describe_tasks
+from fate.sim.strikes import Strikes
 
 if TYPE_CHECKING:
     from fate.sim.played import Child
@@ -42,6 +43,7 @@ DAY = 86400.0
 MOST_STEPS = 10_000_000  # so often time passes before a run counts as hanging: a minute of nothing but waiting
 STEPS_OF_THE_END = 10_000  # so often time passes while what is left is cancelled
 LONGEST = 36525 * DAY
+NO_STRIKES = Strikes()  # of all universes without faults
 
 
 @dataclass
@@ -97,6 +99,7 @@ class Universe(Generic[T]):
     """
 
     programs: Mapping[str, Callable[[Child], Coroutine[Any, Any, Any]]] = MappingProxyType({})
+    judged = False  # somebody asks whether errors are a fault's own, see `excuses`
 
     def __init__(
         self,
@@ -133,6 +136,7 @@ class Universe(Generic[T]):
         self.failures: list[Failure] = []
         self.dead: list[Any] = []  # of hosts that crashed: kept, so that no `finally` runs while the universe does
         self.promises: list[tuple[Callable[[], Any], str]] = []
+        self.strikes = NO_STRIKES if self.faults is None else Strikes()
         self.result: Result[T] | None = None
         self._limit = limit
         self._begun = False
@@ -336,7 +340,7 @@ class Universe(Generic[T]):
         result.seconds = self.kernel.now / 1e9
         result.steps = self.kernel.steps
         for host in self.hosts.values():
-            if host.watcher is not None:
+            if self.faults is not None or host.watcher is not None:
                 host.disarm()
         if result.error is None:
             self.main.settle()

@@ -51,6 +51,11 @@ class World:
             self._network = self.universe.make_network()
         return self._network
 
+    @property
+    def has_network(self) -> bool:
+        """Whether the program has asked for a network."""
+        return self._network is not None
+
     def part(self) -> None:
         """The universe has ended: let go of all but the kernel, which sockets that are still there ask."""
         if self._network is not None:
