@@ -9,7 +9,7 @@ from __future__ import annotations
 import select as real
 import selectors
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from fate.sim import world
 from fate.sim.errors import unsimulated
@@ -96,6 +96,18 @@ class Poll:
         ]
         forever = milliseconds is None or milliseconds < 0
         return _wait(checks, None if forever else milliseconds / 1000)  # type: ignore[operator]
+
+
+def _refuse(self: Any, *args: Any) -> NoReturn:
+    raise unsimulated("waiting with an event loop or a selector that was made outside", "make it inside the universe")
+
+
+BUILTINS: list[tuple[Any, Any]] = [
+    (getattr(kind, "poll"), _refuse)  # noqa: B009
+    for kind in (getattr(real, "epoll", None), type(real.poll()))
+    if kind is not None
+]
+"""Methods that wait for the real world: (the builtin, what a thread of a universe gets)."""
 
 
 def replacements() -> list[tuple[Any, Any]]:

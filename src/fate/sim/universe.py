@@ -292,7 +292,7 @@ class Universe(Generic[T]):
                 "a universe cannot be started inside a universe: run the inner one after the outer one has ended"
             )
         self._begun = True
-        guard.watch()
+        self.world.ident = guard.watch()
         self.kernel.on_stuck = self._stuck
         self.kernel.on_limit = self._over
         patched = patches.patches()

@@ -6,6 +6,7 @@ everything is the real thing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class World:
     """
 
     dropped: tuple[str, ...] = ()  # what was dropped without being closed, in words
+    ident = 0  # of the thread that runs the loop
 
     if TYPE_CHECKING:
         host: Host
@@ -43,6 +45,7 @@ class World:
         self.shared: dict[End, Any] = {}  # how many descriptors each end has
         self.pids = FIRST_PID
         self.paths: list[str] = []  # of Unix sockets: to be removed at the end
+        self.executors: dict[int, tuple[Any, Any]] = {}  # made outside, by `id`, and what stands in for each
 
     @property
     def network(self) -> Network:
@@ -61,6 +64,7 @@ class World:
         if self._network is not None:
             self._network.part()
         self.kernel.waits = self.universe = None
+        self.executors.clear()
         del self.host
 
     def monotonic_ns(self) -> int:
@@ -99,6 +103,12 @@ class World:
             if when == NEVER:
                 raise StuckError(f"a blocking call waits for what can never happen (called at {caller()})")
             kernel.go_to(when)
+
+    def has_strangers(self) -> bool:
+        """Whether there are threads in the process that are not of this universe."""
+        known = set() if self.threads is None else {worker.ident for worker in self.threads.workers}
+        known.add(self.ident)
+        return any(ident not in known for ident in threading._active)  # type: ignore[attr-defined]
 
     def all_threads(self) -> Threads:
         """The threads of this universe; made when the first is."""
