@@ -11,8 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import fate
 from fate import sim
 from fate.sim.errors import UnsimulatedError
+
+compiled = pytest.mark.skipif(
+    not fate.compiled, reason="uncompiled, nothing can come between a builtin lock and a thread"
+)
 
 executor = ThreadPoolExecutor(1)
 lock = threading.Lock()
@@ -74,6 +79,7 @@ WAITS = {
 }
 
 
+@compiled
 @pytest.mark.parametrize(("pair", "seconds"), WAITS.values(), ids=WAITS)
 def test_threads_wait_in_virtual_time_for_what_was_made_outside(pair, seconds):
     event.clear()
@@ -89,6 +95,7 @@ def _main(pair):
     return main
 
 
+@compiled
 @pytest.mark.parametrize("kind", ["a lock", "an RLock", "a SimpleQueue"])
 def test_a_wait_for_what_was_made_outside_has_its_timeout(kind):
     async def main():
@@ -115,6 +122,7 @@ def test_a_wait_for_what_was_made_outside_has_its_timeout(kind):
     assert sim.run(main) == pytest.approx(6)
 
 
+@compiled
 def test_two_threads_that_log_take_the_lock_of_a_handler_in_turn():
     written = []
 

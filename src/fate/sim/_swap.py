@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 VARARGS, KEYWORDS, NOARGS, ONE, FASTCALL, METHOD = 0x01, 0x02, 0x04, 0x08, 0x80, 0x200
@@ -73,19 +74,19 @@ def _trampoline(
     # The second argument of NOARGS, and missing keywords, are NULL: they come as integers.
     if flags == NOARGS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER)
-        real = kind(original)
+        real = partial(_safely, kind(original))
         return kind(lambda me, _: _safely(mine, *first(me)) if (mine := ours(me)) else real(me, None))
     if flags == ONE:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT)
-        real = kind(original)
+        real = partial(_safely, kind(original))
         return kind(lambda me, arg: _safely(mine, *first(me), arg) if (mine := ours(me)) else real(me, arg))
     if flags == VARARGS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT)
-        real = kind(original)
+        real = partial(_safely, kind(original))
         return kind(lambda me, args: _safely(mine, *first(me), *args) if (mine := ours(me)) else real(me, args))
     if flags == VARARGS | KEYWORDS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT, POINTER)
-        real = kind(original)
+        real = partial(_safely, kind(original))
 
         def with_keywords(me: Any, args: Any, keys: int | None) -> Any:
             mine = ours(me)
@@ -97,13 +98,13 @@ def _trampoline(
         return kind(with_keywords)
     if flags == FASTCALL:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, SIZE)
-        real = kind(original)
+        real = partial(_safely, kind(original))
         return kind(
             lambda me, args, n: _safely(mine, *first(me), *items(args, n)) if (mine := ours(me)) else real(me, args, n)
         )
     if flags == FASTCALL | KEYWORDS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, SIZE, POINTER)
-        real = kind(original)
+        real = partial(_safely, kind(original))
 
         def fast_with_keywords(me: Any, args: int | None, n: int, names: int | None) -> Any:
             mine = ours(me)
@@ -112,7 +113,7 @@ def _trampoline(
         return kind(fast_with_keywords)
     if flags == METHOD | FASTCALL | KEYWORDS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, POINTER, SIZE, POINTER)
-        real = kind(original)
+        real = partial(_safely, kind(original))
 
         def of_class(me: Any, cls: int | None, args: int | None, n: int, names: int | None) -> Any:
             mine = ours(me)

@@ -140,6 +140,8 @@ def get(queue: Any, block: bool = True, timeout: float | None = None) -> Any:
         here = world.current
         assert here is not None
         here.wait(lambda: not queue.empty(), NEVER if timeout is None else here.kernel.now + int(timeout * 1e9))
+    if queue.empty():
+        raise _queue.Empty
     return real(_get, queue, False)
 
 

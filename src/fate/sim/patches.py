@@ -134,6 +134,7 @@ ATTRIBUTES: list[tuple[Any, str, Any]] = [
     (selectors.SelectSelector, "_select", staticmethod(choose(select.select, selecting.select))),
     (mixins._LoopBoundMixin, "_get_loop", _get_loop),  # type: ignore[attr-defined]
     *executors.METHODS,
+    *selecting.METHODS,
 ]
 """What is put into classes: the class, the name, and what is there in a universe."""
 
@@ -169,7 +170,7 @@ class Patches:
         for builtin, replacement, bound in [*clocks.BUILTINS, *signals.BUILTINS]:
             _swap.prepare(builtin, replacement, bound, False, *GENERATOR.apart(builtin))
         for builtin, replacement in [*locks.BUILTINS, *selecting.BUILTINS]:
-            _swap.prepare(builtin, replacement, True, False)
+            _swap.prepare(builtin, replacement, True, True)  # uncompiled, they stay
         self._warners = []
         if not _swap.prepare(_warn, warn, False, True):
             pairs.append((_warn, warn))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from fate.sim import world
+from fate.sim.apart import choose
 from fate.sim.errors import unsimulated
 from fate.sim.kernel import End
 from fate.sim.states import ERROR, HANG_UP, IN, OUT, READ_HANG_UP
@@ -98,16 +99,20 @@ class Poll:
         return _wait(checks, None if forever else milliseconds / 1000)  # type: ignore[operator]
 
 
-def _refuse(self: Any, *args: Any) -> NoReturn:
+def _refuse(*args: Any) -> NoReturn:
     raise unsimulated("waiting with an event loop or a selector that was made outside", "make it inside the universe")
 
 
 BUILTINS: list[tuple[Any, Any]] = [
-    (getattr(kind, "poll"), _refuse)  # noqa: B009
-    for kind in (getattr(real, "epoll", None), type(real.poll()))
-    if kind is not None
+    (kind.poll, _refuse) for kind in (getattr(real, "epoll", None), type(real.poll())) if kind is not None
 ]
 """Methods that wait for the real world: (the builtin, what a thread of a universe gets)."""
+METHODS: list[tuple[type, str, Any]] = [
+    (kind, "select", choose(kind.select, _refuse))
+    for name in ("EpollSelector", "PollSelector", "DevpollSelector", "KqueueSelector")
+    if (kind := getattr(selectors, name, None)) is not None and "select" in vars(kind)
+]
+"""The same of Python's classes: the class, the method, and what is there in a universe."""
 
 
 def replacements() -> list[tuple[Any, Any]]:
