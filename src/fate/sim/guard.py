@@ -109,7 +109,7 @@ def _state(here: world.World) -> tuple[Any, ...] | None:
     if loop is None or (here.threads is not None and here.threads.current is not None):
         return None
     kernel = here.kernel
-    return id(here), kernel.now, kernel.idle_polls, loop._last_id, loop._current_id
+    return id(here), kernel.steps, kernel.idle_polls, loop._last_id, loop._current_id
 
 
 def _interrupt(ident: int) -> None:
