@@ -32,14 +32,15 @@ _found: list[str] = []
 _asked: list[int] = []  # the first Ctrl-C of a search
 
 
-def watch() -> None:
-    """A universe begins in this thread: see that there is a guard."""
+def watch() -> int:
+    """A universe begins in this thread: see that there is a guard; return the thread's number."""
     ident = _thread.get_ident()
     _found.clear()
     if not _guarded:
         _guarded.append(ident)
         _thread.start_new_thread(_guard, ())
     _guarded[0] = ident
+    return ident
 
 
 def take() -> BlockedThreadError | None:
@@ -108,7 +109,7 @@ def _state(here: world.World) -> tuple[Any, ...] | None:
     if loop is None or (here.threads is not None and here.threads.current is not None):
         return None
     kernel = here.kernel
-    return id(here), kernel.now, kernel.idle_polls, loop._last_id, loop._current_id
+    return id(here), kernel.steps, kernel.idle_polls, loop._last_id, loop._current_id
 
 
 def _interrupt(ident: int) -> None:

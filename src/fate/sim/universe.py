@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fate import singletons
-from fate.sim import failures, guard, leftovers, names, patches, world
+from fate.sim import failures, guard, leftovers, names, notices, patches, spinning, world
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import (
     BrokenPromiseError,
@@ -32,6 +32,7 @@ from fate.sim.faults import Faults, duration
 from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
+from fate.sim.states import FREE_TURNS
 from fate.sim.story import describe_tasks
 from fate.sim.strikes import Strikes
 
@@ -138,6 +139,7 @@ class Universe(Generic[T]):
         self.promises: list[tuple[Callable[[], Any], str]] = []
         self.strikes = NO_STRIKES if self.faults is None else Strikes()
         self.result: Result[T] | None = None
+        self._seen: tuple[Any, ...] = ()  # what spins, when it was last looked at
         self._limit = limit
         self._begun = False
         self.main = self.world.host = Host(self, self.world, "main", None)
@@ -292,9 +294,10 @@ class Universe(Generic[T]):
                 "a universe cannot be started inside a universe: run the inner one after the outer one has ended"
             )
         self._begun = True
-        guard.watch()
+        self.world.ident = guard.watch()
         self.kernel.on_stuck = self._stuck
         self.kernel.on_limit = self._over
+        self.kernel.on_spin = self._spins
         patched = patches.patches()
         result: Result[T] = Result(self.seed, _chance=self.decisions)
         self.result = result
@@ -425,12 +428,23 @@ class Universe(Generic[T]):
         waiting = [task for host in self.hosts.values() for task in host.pending()]
         raise StuckError(f"nothing can ever happen any more; these tasks wait for ever:{describe_tasks(waiting)}")
 
+    def _spins(self) -> bool:
+        """The program has been turning for a while, and waits for nothing; say whether it is where it was."""
+        hosts = self.hosts.values()
+        before, self._seen = self._seen, spinning.state_of(spinning.ready(hosts))
+        self.kernel.spin_until = spinning.until(hosts)
+        words = spinning.in_words(hosts)
+        if words:
+            notices.tell(f"{words}: to wait so takes a turn each time; await an event, or sleep for a while")
+        return before == self._seen
+
     def _over(self) -> None:
         waiting = [task for host in self.hosts.values() for task in host.pending()]
         kernel = self.kernel
         steps = f"{kernel.most_steps:,} steps, " if kernel.steps >= kernel.most_steps else ""
         limit = f"the program did not end within {steps}{duration(kernel.now)} of virtual time"
-        raise HangError(f"{limit}; still there:{describe_tasks(waiting)}")
+        who = spinning.in_words(self.hosts.values()) if kernel.idle_polls > FREE_TURNS else ""
+        raise HangError(f"{limit}{f'; {who}' if who else ''}; still there:{describe_tasks(waiting)}")
 
 
 def current() -> Universe[Any]:
