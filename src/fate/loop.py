@@ -41,6 +41,7 @@ from fate._native import compiled, loop_threads, own, this_thread
 from fate.core.engine import Engine, Instrument, Poll, Time
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
+from fate.core.instruments import Instruments
 from fate.core.record import Recorder
 from fate.errors import (
     FuseTimeError,
@@ -92,14 +93,11 @@ STDLIB_NAMES = {
 class SlowCallbacks:
     """asyncio's debug mode: warn of each callback that took longer than `loop.slow_callback_duration` seconds."""
 
-    def __init__(self, fate: Fate, inner: Instrument | None) -> None:
+    def __init__(self, fate: Fate) -> None:
         self.fate = fate
-        self.inner = inner
         self.running: list[tuple[Handle, float]] = []  # innermost last: a handle may run another
 
     def before(self, handle: Handle) -> None:
-        if self.inner is not None:
-            self.inner.before(handle)
         self.fate._current_handle = handle
         self.running.append((handle, self.fate.time()))
 
@@ -110,8 +108,6 @@ class SlowCallbacks:
             base_events.logger.warning(  # type: ignore[attr-defined]
                 "Executing %s took %.3f seconds", _describe(handle), took
             )
-        if self.inner is not None:
-            self.inner.after(handle)
 
 
 def _describe(handle: Handle) -> str:
@@ -142,7 +138,7 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     time = Time()
     slow_callback_duration: float
     _current_handle: Handle | None
-    _observer: Instrument | None = None
+    _observers: tuple[Instrument, ...] = ()
     if TYPE_CHECKING:
         _poll: EpollPoll | SelectorPoll
         _signal_handlers: dict[int, asyncio.Handle]
@@ -269,30 +265,64 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         context: dict[str, Any] = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
-        if isinstance(self._observer, Recorder):
-            context["causes"] = self._observer.chain(handle.id)
+        for observer in self._observers:
+            if isinstance(observer, Recorder):
+                context.setdefault("causes", observer.chain(handle.id))
         self.call_exception_handler(context)
 
     def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
-        self.set_instrument(None)
+        self.remove_instrument(instrument)
         message = f"Instrument {instrument!r} failed and was taken away"
         self.call_exception_handler({"message": message, "exception": error})
 
     def set_instrument(self, instrument: Instrument | None) -> None:
         """Have `instrument.before(handle)` and `instrument.after(handle)` called around every callback.
 
-        instrument: a `Recorder`, or an object of your own; None: nobody watches. It takes the place of the one before.
-            One that raises is reported to the exception handler and taken away.
+        instrument: a `Recorder`, or an object of your own. Those that were set before stay: each is told. None takes
+            all of them away, and `remove_instrument` one. One that raises is reported to the exception handler and
+            taken away.
         Raises WrongThreadError from a thread other than the one that runs the loop.
         """
         if self._thread_id is not None:
             self._check_owner("Fate.set_instrument")
-        self._observer = instrument
+        if instrument is None:
+            self._observe()
+        elif not any(instrument is other for other in self._observers):
+            self._observe(*self._observers, instrument)
+
+    def remove_instrument(self, instrument: Instrument) -> None:
+        """Have `instrument` told of nothing any more; nothing happens if it is not.
+
+        Raises WrongThreadError from a thread other than the one that runs the loop.
+        """
+        if self._thread_id is not None:
+            self._check_owner("Fate.remove_instrument")
+        self._observe(*(other for other in self._observers if other is not instrument))
+
+    def _observe(self, *observers: Instrument) -> None:
+        gone = [one for one in self._observers if not any(one is other for other in observers)]
+        self._observers = observers
         self._watch_callbacks()
+        for one in gone:
+            if isinstance(one, Recorder):
+                one.taken_away()
 
     def _watch_callbacks(self) -> None:
-        instrument = self._observer
-        Engine.set_instrument(self, SlowCallbacks(self, instrument) if self._debug else instrument)
+        """Have the engine tell those who shall be told, and the debug mode's own, which measures without the others."""
+        present = self._instrument
+        known = present.members if isinstance(present, Instruments) else [present]
+        slow = next((one for one in known if isinstance(one, SlowCallbacks)), None) or SlowCallbacks(self)
+        members = [*self._observers, slow] if self._debug else self._observers
+        if isinstance(present, Instruments) and members:
+            present.members = members
+        elif len(members) > 1:
+            Engine.set_instrument(self, Instruments(members, self._instrument_failed))
+        else:
+            Engine.set_instrument(self, members[0] if members else None)
+
+    def _is_watched_by(self, instrument: Instrument) -> bool:
+        present = self._instrument
+        return isinstance(present, Instruments) and any(instrument is member for member in present.members)
 
     def set_debug(self, enabled: bool) -> None:
         """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
