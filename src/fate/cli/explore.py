@@ -6,6 +6,7 @@ What is searched and how lives in `fate.sim.explore`; here are the options, the 
 from __future__ import annotations
 
 import multiprocessing
+import shlex
 import signal
 import sys
 import time
@@ -131,12 +132,14 @@ def _explore(program: Program, rules: Rules, seeds: range | list[int], jobs: int
 
 def _tell(program: Program, rules: Rules, found: Outcome, runs: int, store: Store) -> str:
     from fate.sim.explore import keep
+    from fate.sim.keep import inside
     from fate.sim.report import report, unsteady
 
     kept = keep(program, rules, found, "fate")
     if kept is None:
         return unsteady(program.name, found)
-    return report(kept, runs, store.keep(kept, f"fate replay {kept.id}"), found)
+    named = "" if inside(program.name, Path.cwd()) else f" {shlex.quote(program.name)}"
+    return report(kept, runs, store.keep(kept, f"fate replay {kept.id}{named}"), found)
 
 
 def _check(program: Program, rules: Rules, seed: int) -> int:
