@@ -417,6 +417,9 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
             self.run_turns()
+        except KeyboardInterrupt as interrupt:
+            _hide_engine(interrupt)
+            raise
         finally:
             self._stopping = False
             self._thread_id = None
@@ -463,6 +466,18 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
                 _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
                 self.close()
+
+    def _clock_is_real(self) -> bool:
+        """Whether waiting takes time: not in a universe, nor with a clock of the program's own."""
+        return singletons.here().loop is None and type(self).time is Engine.time and self._own_time is None
+
+    def _nothing_comes(self) -> None:
+        from fate.stuck import last_words
+
+        words = last_words(self)
+        if words is not None:
+            self._wary = False  # once is enough
+            base_events.logger.warning(words)  # type: ignore[attr-defined]
 
     # -- the article's Fate ---------------------------------------------------------------------------------------
 
@@ -550,12 +565,21 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     def run(self) -> None:
         """Handle events until `shutdown()` is called; return at once if it was called before. It may be run again.
 
+        When nothing can happen any more, because nothing is left that could call a handler, a warning in asyncio's log
+        says so, and it goes on waiting.
         Raises LoopRunningError if a loop runs in this thread, LoopClosedError after `close()`.
         """
         self._check_closed()
         self._check_running()
         if not self._shut_down:
-            self.run_forever()
+            self._wary = self._clock_is_real()
+            try:
+                self.run_forever()
+            except KeyboardInterrupt as interrupt:
+                _hide_engine(interrupt)
+                raise
+            finally:
+                self._wary = False
         self._shut_down = False
         self._ended = True
 
@@ -590,6 +614,17 @@ def _fileno(fd: Any) -> int:
     if number < 0:
         raise ValueError(f"Invalid file descriptor: {number}")
     return number
+
+
+def _hide_engine(error: BaseException) -> None:
+    """Take the engine's frames out of a traceback, up to the first that is somebody else's."""
+    trace = error.__traceback__
+    if trace is None:
+        return
+    inner = trace.tb_next
+    while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith("fate."):
+        inner = inner.tb_next
+    trace.tb_next = inner
 
 
 def _run_foreign(handle: asyncio.Handle) -> None:
@@ -635,9 +670,12 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
 
     main: the coroutine. `asyncio.get_running_loop()` in it is the Fate.
     debug: switch asyncio's debug mode on or off; None: as PYTHONASYNCIODEBUG and `-X dev` say.
+    When nothing can happen any more that could end the coroutine, a warning in asyncio's log says so.
     Raises whatever the coroutine raises; LoopRunningError if a loop runs in this thread.
     """
     if events._get_running_loop() is not None:
         raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
     with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
+        loop: Any = runner.get_loop()
+        loop._wary = loop._clock_is_real()
         return runner.run(main)

@@ -318,9 +318,7 @@ def test_a_test_whose_file_is_named_like_an_option_is_replayed(workshop: Worksho
     assert replayed.code == 1 and "assert False" in replayed.out
 
 
-def test_a_kept_failure_moves_no_cursor_and_overwrites_no_file_that_it_links_to(
-    workshop: Workshop, bank: Path
-) -> None:
+def test_a_kept_failure_moves_no_cursor_and_overwrites_no_file_that_it_links_to(workshop: Workshop, bank: Path) -> None:
     trouble = {"kind": "exception", "message": "\x1b[2Jgone", "error": "Other", "host": "main", "when": 0}
     done = forged(workshop, trouble=trouble, events=["\x1b[2Jgone"])
     assert done.code == 1 and "\x1b" not in done.out and "\\x1b[2Jgone" in done.out

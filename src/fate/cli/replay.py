@@ -79,7 +79,7 @@ def _check(found: Kept, program: str | None, home: Path) -> None:
 
     if program is not None and program != found.program:
         raise ReplayError(f"{found.id} is a failure of {_plain(found.program)}, not of {program}")
-    if os.path.isabs(found.program) and found.runner == "pytest" or not inside(found.program, home):
+    if (os.path.isabs(found.program) and found.runner == "pytest") or not inside(found.program, home):
         if program is not None and found.runner == "fate":
             return
         raise ReplayError(

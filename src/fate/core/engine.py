@@ -48,6 +48,7 @@ FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
 COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
 OWED_MOST = 64 * 1024  # what is put off to the turn's end is done earlier when it weighs so much
+WARY_NS = 200_000_000  # when nothing has come for so long, in nanoseconds, it is time to look whether anything can
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
 
 
@@ -127,6 +128,8 @@ class Engine(Owner):
         _debug: bool
         _stopping: bool
         _thread_id: int | None
+        _wary: bool
+        _told: bool
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
         _nth: Callable[[list[Any], int], Handle]
@@ -157,6 +160,8 @@ class Engine(Owner):
         self._debug = False
         self._stopping = False
         self._thread_id = None
+        self._wary = False  # `_nothing_comes` is to be called
+        self._told = False  # it was, and nothing has come since
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -399,7 +404,7 @@ class Engine(Owner):
             if len(queue) > self._head:  # another thread was faster
                 timeout = 0
             try:
-                count = self._poll.poll(timeout, queue)
+                count = self._wait_warily(queue) if timeout < 0 and self._wary else self._poll.poll(timeout, queue)
             finally:
                 self._asleep = False
             now = self._clock() if self._clock is not None else clock_ns()
@@ -420,6 +425,17 @@ class Engine(Owner):
             if self._timers.count:
                 self._timers.collect(now / 1e9, queue)
         return 0
+
+    def _wait_warily(self, queue: list[Any]) -> int:
+        """Wait for ever; if nothing comes for a while, have that told first."""
+        if self._told:
+            self._told = False
+            return self._poll.poll(-1, queue)
+        count = self._poll.poll(WARY_NS, queue)
+        if count == 0 and len(queue) == self._head:
+            self._told = True
+            self._nothing_comes()
+        return count
 
     def turn(self) -> None:
         """One pass: poll, due timers, and every callback that is ready by then.
@@ -668,6 +684,9 @@ class Engine(Owner):
     def _is_watched_by(self, instrument: Instrument) -> bool:
         """Whether `instrument` is still told of handles, beside others by now."""
         return False
+
+    def _nothing_comes(self) -> None:
+        """It waits for events, with no timer set, and nothing has come for a while: may be nothing ever will."""
 
     def _wake(self) -> None:
         """Make a waiting poll return; may be called from any thread."""

@@ -26,6 +26,9 @@ ID = re.compile("[0-9a-f]{8}")
 MOST_EVENTS = 20_000  # so many are kept of a long run: a megabyte or two
 
 
+Runner = Literal["fate", "pytest"]
+
+
 class Kept(msgspec.Struct, frozen=True):
     """One failure.
 
@@ -35,7 +38,7 @@ class Kept(msgspec.Struct, frozen=True):
 
     id: str
     program: str
-    runner: Literal["fate", "pytest"]
+    runner: Runner
     rules: Rules
     trial: Trial
     trouble: Trouble
