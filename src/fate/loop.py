@@ -467,9 +467,10 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
             if not self.is_running():
                 self.close()
 
-    def _clock_is_real(self) -> bool:
-        """Whether waiting takes time: not in a universe, nor with a clock of the program's own."""
-        return singletons.here().loop is None and type(self).time is Engine.time and self._own_time is None
+    def _be_wary(self) -> None:
+        """Have it told when nothing can happen any more; not in a universe, nor with a clock of the program's own."""
+        if singletons.here().loop is None and type(self).time is Engine.time and self._own_time is None:
+            self._wary = True
 
     def _nothing_comes(self) -> None:
         from fate.stuck import last_words
@@ -572,7 +573,7 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         self._check_closed()
         self._check_running()
         if not self._shut_down:
-            self._wary = self._clock_is_real()
+            self._be_wary()
             try:
                 self.run_forever()
             except KeyboardInterrupt as interrupt:
@@ -677,5 +678,5 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
         raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
     with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
         loop: Any = runner.get_loop()
-        loop._wary = loop._clock_is_real()
+        loop._be_wary()
         return runner.run(main)

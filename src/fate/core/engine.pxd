@@ -29,6 +29,7 @@ cdef object TIME
 
 
 cdef class Poll:
+    cdef public int watched
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
     cpdef unsigned int events(self, int fd) except? 0xffffffff
     cpdef Handle set_reader(self, int fd, Handle handle)

@@ -63,7 +63,13 @@ class Instrument(Protocol):
 
 
 class Poll:
-    """How the engine waits for the world. `fate.net.poll` has the real ones."""
+    """How the engine waits for the world. `fate.net.poll` has the real ones.
+
+    watched: how many descriptors are watched, where that is counted.
+    """
+
+    if TYPE_CHECKING:
+        watched: int
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever), append the handles of what came to `ready`."""
@@ -118,6 +124,10 @@ class Poll:
 
     def remind(self) -> None:
         """Tell of all again that sources were told of once: an exception may have kept them from reading."""
+
+
+if not COMPILED:
+    Poll.watched = 0
 
 
 class Engine(Owner):
@@ -427,8 +437,8 @@ class Engine(Owner):
         return 0
 
     def _wait_warily(self, queue: list[Any]) -> int:
-        """Wait for ever; if nothing comes for a while, have that told first."""
-        if self._told:
+        """Wait for ever; if no descriptor is watched and nothing comes for a while, have that told first."""
+        if self._told or self._poll.watched > 1:  # one is what wakes the poll
             self._told = False
             return self._poll.poll(-1, queue)
         count = self._poll.poll(WARY_NS, queue)
@@ -686,7 +696,7 @@ class Engine(Owner):
         return False
 
     def _nothing_comes(self) -> None:
-        """It waits for events, with no timer set, and nothing has come for a while: may be nothing ever will."""
+        """It waits with no timer set and no descriptor watched, and nothing has come for a while."""
 
     def _wake(self) -> None:
         """Make a waiting poll return; may be called from any thread."""
