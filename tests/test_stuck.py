@@ -142,12 +142,12 @@ def test_virtual_time_is_not_looked_at(virtual: VirtualFate) -> None:
 def test_ctrl_c_shows_the_programs_frames_and_one_of_the_loops(tmp_path: Path, call: str, busy: bool) -> None:
     source = f"""
         import functools, sys
+        ready = functools.partial(print, "ready", file=sys.stderr, flush=True)
         def work():
+            ready()
             while True:
                 pass
-        fate.call_soon(functools.partial(print, "ready", file=sys.stderr, flush=True))
-        if {busy}:
-            fate.call_soon(work)
+        fate.call_soon(work if {busy} else ready)
         {call}
     """
     with subprocess.Popen([sys.executable, program(tmp_path, source)], stderr=subprocess.PIPE, text=True) as process:
