@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import fate
 from fate.cli.run import find
 
-from .conftest import FATE, PYTHON, Workshop
+from .conftest import DEADLINE, FATE, PYTHON, Workshop
 
 KIND = """
 import asyncio, sys
@@ -280,12 +281,17 @@ def test_on_request_it_says_whether_a_fate_was_made(workshop: Workshop, source: 
     assert done.out == workshop.run("program.py").out
 
 
-def test_a_program_that_is_checked_gets_its_signals_and_ends_by_them(workshop: Workshop) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_program_that_is_checked_gets_its_signals_and_ends_by_them(workshop: Workshop, number: int) -> None:
     workshop.write("program.py", "import signal; print('ready', flush=True); signal.pause()")
-    with workshop.started(*FATE, "run", "--check", "program.py") as program:
-        program.line(holding="ready")
-        ended = program.end(signal.SIGTERM)
-    assert ended.code == -signal.SIGTERM and ended.err.startswith("fate: no Fate was made")
+    words = [*FATE, "run", "--check", "program.py"]
+    with subprocess.Popen(
+        words, cwd=workshop.home, env=workshop.env, stdout=-1, stderr=-1, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        err = process.communicate(timeout=DEADLINE)[1]
+    assert process.returncode == -number and "fate: no Fate was made" in err
 
 
 def command(workshop: Workshop, head: str = SHELL_HEAD) -> Path:

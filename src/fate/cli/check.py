@@ -18,7 +18,7 @@ __all__ = ["NO_FATE", "run_checked"]
 NO_FATE = 3
 """The exit code when no Fate was made."""
 
-PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def run_checked(words: Sequence[str], environment: dict[str, str]) -> int:
@@ -30,9 +30,13 @@ def run_checked(words: Sequence[str], environment: dict[str, str]) -> int:
     """
     with tempfile.NamedTemporaryFile(prefix="fate-check-") as notes:
         with subprocess.Popen(words, env=environment | {"FATE_CHECK": notes.name}) as process:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the program as well
+
+            def pass_on(number: int, _frame: object) -> None:
+                if number != signal.SIGINT or not _in_front():
+                    process.send_signal(number)
+
             for number in PASSED_ON:
-                signal.signal(number, lambda number, _frame: process.send_signal(number))
+                signal.signal(number, pass_on)
             code = process.wait()
         makers = notes.read().split()
     if makers:
@@ -48,3 +52,17 @@ def run_checked(words: Sequence[str], environment: dict[str, str]) -> int:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return code if makers else NO_FATE
+
+
+def _in_front() -> bool:
+    """Says whether a terminal sends its Ctrl-C to this process, and so to the program as well."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
