@@ -9,8 +9,8 @@ SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setu
 .PHONY: help install demo test check compilers format conformance fidelity others bench bench-sim bugs soak sanitize sanitized docs clean
 
 help:
-	@echo 'make demo         set up, then show what Fate does (under two minutes, most of it installing)'
-	@echo 'make test         set up, then run the tests'
+	@echo 'make demo         set up, then show what Fate does (two minutes, most of them installing and compiling)'
+	@echo 'make test         set up, then run the tests on all processors; TESTS=tests/net: a part'
 	@echo 'make check        format, lint, types, layers'
 	@echo 'make format       put the code into the form that `make check` wants'
 	@echo 'make compilers    each C compiler found here takes the compiled modules; what a failed compile says'
@@ -28,7 +28,7 @@ help:
 # A library built with a sanitizer loads only where the sanitizer's own came first.
 ifneq ($(FATE_SANITIZE),)
 UNDER := LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" PYTHONMALLOC=malloc \
-  ASAN_OPTIONS=detect_leaks=0:log_path=$(CURDIR)/build/sanitize/report UBSAN_OPTIONS=print_stacktrace=1
+  ASAN_OPTIONS="detect_leaks=0:log_path='$(CURDIR)/build/sanitize/report'" UBSAN_OPTIONS=print_stacktrace=1
 endif
 
 # The environment is made anew when the way it was made changes: another Python, compiled or not.
@@ -37,7 +37,7 @@ $(VENV)/made: $(SOURCES)
 	@if [ "$$(cat $(VENV)/made 2>/dev/null)" != "$(BUILD)" ]; then rm -rf $(VENV); $(PYTHON) -m venv $(VENV); fi
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || (echo 'Fate needs Python 3.11 or later: make PYTHON=python3.11 ...'; exit 1)
 	@rm -rf build/lib* build/bdist*
-	@echo 'Setting up $(VENV): half a minute or so.'
+	@echo 'Setting up $(VENV): one to three minutes, most of them compiling.'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
 	@$(UNDER) $(BIN)/python -c 'import fate; print("Fate is", "compiled" if fate.compiled else "not compiled: it runs as plain Python, slower")'
 	@echo '$(BUILD)' > $@
@@ -53,8 +53,12 @@ install: $(VENV)/made
 demo: $(VENV)/made
 	$(BIN)/python examples/demo.py
 
+# A process for each processor, up to eight: more would wait for each other where tests measure time.
+# TESTS=tests/net runs a part, WORKERS=0 all in one process, which is what a debugger needs.
+WORKERS ?= logical --maxprocesses 8
+TESTS ?=
 test: $(VENV)/made-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
 
 check: $(VENV)/made-test $(VENV)/made-check  # mypy reads the types of what the tests install
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 SOURCE = Path("src")
 NOTE = "not_compiled.txt"  # `fate.cli.doctor` reads it
@@ -146,8 +147,17 @@ def tell(text: str) -> None:
         pass  # there is no such place here
 
 
+class build_with_the_way_in(build_py):  # noqa: N801
+    """Puts `fate_stage.pth` where Python looks for such files when it starts: beside the packages, not inside."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            self.copy_file(str(SOURCE / "fate/cli/stage/fate_stage.pth"), self.build_lib)
+
+
 setup(
     ext_modules=extensions(),
-    cmdclass={"build_ext": build_all_or_nothing},
+    cmdclass={"build_ext": build_all_or_nothing, "build_py": build_with_the_way_in},
     options={"build_ext": {"parallel": CORES}},
 )

@@ -250,6 +250,8 @@ cdef class Notes:
 cdef class Epoll:
     cdef readonly int _fd
     cdef bint _has_pwait2
+    cdef bint _seen
+    cdef int _unasked
     cdef epoll_event _buffer[256]
 
     cdef int _control(self, int operation, int fd, uint32_t events, uint32_t generation) except -1

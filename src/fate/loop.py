@@ -41,6 +41,7 @@ from fate._native import compiled, loop_threads, own, this_thread
 from fate.core.engine import Engine, Instrument, Poll, Time
 from fate.core.fuse import Fuse, check_due, check_seconds
 from fate.core.handle import Handle, TimerHandle
+from fate.core.instruments import Instruments
 from fate.core.record import Recorder
 from fate.errors import (
     FuseTimeError,
@@ -92,14 +93,11 @@ STDLIB_NAMES = {
 class SlowCallbacks:
     """asyncio's debug mode: warn of each callback that took longer than `loop.slow_callback_duration` seconds."""
 
-    def __init__(self, fate: Fate, inner: Instrument | None) -> None:
+    def __init__(self, fate: Fate) -> None:
         self.fate = fate
-        self.inner = inner
         self.running: list[tuple[Handle, float]] = []  # innermost last: a handle may run another
 
     def before(self, handle: Handle) -> None:
-        if self.inner is not None:
-            self.inner.before(handle)
         self.fate._current_handle = handle
         self.running.append((handle, self.fate.time()))
 
@@ -110,8 +108,6 @@ class SlowCallbacks:
             base_events.logger.warning(  # type: ignore[attr-defined]
                 "Executing %s took %.3f seconds", _describe(handle), took
             )
-        if self.inner is not None:
-            self.inner.after(handle)
 
 
 def _describe(handle: Handle) -> str:
@@ -142,7 +138,7 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     time = Time()
     slow_callback_duration: float
     _current_handle: Handle | None
-    _observer: Instrument | None = None
+    _observers: tuple[Instrument, ...] = ()
     if TYPE_CHECKING:
         _poll: EpollPoll | SelectorPoll
         _signal_handlers: dict[int, asyncio.Handle]
@@ -269,30 +265,64 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         context: dict[str, Any] = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
-        if isinstance(self._observer, Recorder):
-            context["causes"] = self._observer.chain(handle.id)
+        for observer in self._observers:
+            if isinstance(observer, Recorder):
+                context.setdefault("causes", observer.chain(handle.id))
         self.call_exception_handler(context)
 
     def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
-        self.set_instrument(None)
+        self.remove_instrument(instrument)
         message = f"Instrument {instrument!r} failed and was taken away"
         self.call_exception_handler({"message": message, "exception": error})
 
     def set_instrument(self, instrument: Instrument | None) -> None:
         """Have `instrument.before(handle)` and `instrument.after(handle)` called around every callback.
 
-        instrument: a `Recorder`, or an object of your own; None: nobody watches. It takes the place of the one before.
-            One that raises is reported to the exception handler and taken away.
+        instrument: a `Recorder`, or an object of your own. Those that were set before stay: each is told. None takes
+            all of them away, and `remove_instrument` one. One that raises is reported to the exception handler and
+            taken away.
         Raises WrongThreadError from a thread other than the one that runs the loop.
         """
         if self._thread_id is not None:
             self._check_owner("Fate.set_instrument")
-        self._observer = instrument
+        if instrument is None:
+            self._observe()
+        elif not any(instrument is other for other in self._observers):
+            self._observe(*self._observers, instrument)
+
+    def remove_instrument(self, instrument: Instrument) -> None:
+        """Have `instrument` told of nothing any more; nothing happens if it is not.
+
+        Raises WrongThreadError from a thread other than the one that runs the loop.
+        """
+        if self._thread_id is not None:
+            self._check_owner("Fate.remove_instrument")
+        self._observe(*(other for other in self._observers if other is not instrument))
+
+    def _observe(self, *observers: Instrument) -> None:
+        gone = [one for one in self._observers if not any(one is other for other in observers)]
+        self._observers = observers
         self._watch_callbacks()
+        for one in gone:
+            if isinstance(one, Recorder):
+                one.taken_away()
 
     def _watch_callbacks(self) -> None:
-        instrument = self._observer
-        Engine.set_instrument(self, SlowCallbacks(self, instrument) if self._debug else instrument)
+        """Have the engine tell those who shall be told, and the debug mode's own, which measures without the others."""
+        present = self._instrument
+        known = present.members if isinstance(present, Instruments) else [present]
+        slow = next((one for one in known if isinstance(one, SlowCallbacks)), None) or SlowCallbacks(self)
+        members = [*self._observers, slow] if self._debug else self._observers
+        if isinstance(present, Instruments) and members:
+            present.members = members
+        elif len(members) > 1:
+            Engine.set_instrument(self, Instruments(members, self._instrument_failed))
+        else:
+            Engine.set_instrument(self, members[0] if members else None)
+
+    def _is_watched_by(self, instrument: Instrument) -> bool:
+        present = self._instrument
+        return isinstance(present, Instruments) and any(instrument is member for member in present.members)
 
     def set_debug(self, enabled: bool) -> None:
         """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
@@ -387,6 +417,9 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
             events._set_running_loop(self)
             self.run_turns()
+        except KeyboardInterrupt as interrupt:
+            _hide_engine(interrupt)
+            raise
         finally:
             self._stopping = False
             self._thread_id = None
@@ -433,6 +466,19 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
                 _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
                 self.close()
+
+    def _be_wary(self) -> None:
+        """Have it told when nothing can happen any more; not in a universe, nor with a clock of the program's own."""
+        if singletons.here().loop is None and type(self).time is Engine.time and self._own_time is None:
+            self._wary = True
+
+    def _nothing_comes(self) -> None:
+        from fate.stuck import last_words
+
+        words = last_words(self)
+        if words is not None:
+            self._wary = False  # once is enough
+            base_events.logger.warning(words)  # type: ignore[attr-defined]
 
     # -- the article's Fate ---------------------------------------------------------------------------------------
 
@@ -520,12 +566,21 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     def run(self) -> None:
         """Handle events until `shutdown()` is called; return at once if it was called before. It may be run again.
 
+        When nothing can happen any more, because nothing is left that could call a handler, a warning in asyncio's log
+        says so, and it goes on waiting.
         Raises LoopRunningError if a loop runs in this thread, LoopClosedError after `close()`.
         """
         self._check_closed()
         self._check_running()
         if not self._shut_down:
-            self.run_forever()
+            self._be_wary()
+            try:
+                self.run_forever()
+            except KeyboardInterrupt as interrupt:
+                _hide_engine(interrupt)
+                raise
+            finally:
+                self._wary = False
         self._shut_down = False
         self._ended = True
 
@@ -560,6 +615,17 @@ def _fileno(fd: Any) -> int:
     if number < 0:
         raise ValueError(f"Invalid file descriptor: {number}")
     return number
+
+
+def _hide_engine(error: BaseException) -> None:
+    """Take the engine's frames out of a traceback, up to the first that is somebody else's."""
+    trace = error.__traceback__
+    if trace is None:
+        return
+    inner = trace.tb_next
+    while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith("fate."):
+        inner = inner.tb_next
+    trace.tb_next = inner
 
 
 def _run_foreign(handle: asyncio.Handle) -> None:
@@ -605,9 +671,12 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
 
     main: the coroutine. `asyncio.get_running_loop()` in it is the Fate.
     debug: switch asyncio's debug mode on or off; None: as PYTHONASYNCIODEBUG and `-X dev` say.
+    When nothing can happen any more that could end the coroutine, a warning in asyncio's log says so.
     Raises whatever the coroutine raises; LoopRunningError if a loop runs in this thread.
     """
     if events._get_running_loop() is not None:
         raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
     with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
+        loop: Any = runner.get_loop()
+        loop._be_wary()
         return runner.run(main)

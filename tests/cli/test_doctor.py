@@ -54,6 +54,13 @@ def test_a_person_reads_it_in_a_few_lines(workshop: Workshop) -> None:
     assert len(lines) <= 10
 
 
+@pytest.mark.parametrize("name", ["fate.py", "fate/__init__.py"])
+def test_a_file_that_hides_the_package_is_advice(workshop: Workshop, name: str) -> None:
+    path = workshop.write(name, "")
+    done = workshop.execute([sys.executable, *workshop.script(), "doctor"])
+    assert done.code == 0 and f"advice    {path} hides this package" in done.out
+
+
 def test_too_few_open_files_are_advice(workshop: Workshop) -> None:
     code, report = _report(workshop, shell="ulimit -S -n 256")
     assert code == 0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .conftest import DEADLINE, FATE, Workshop
+from .conftest import DEADLINE, FATE, Outcome, Workshop
 
 BANK = """
     import asyncio, ctypes, os, sys
@@ -286,6 +289,94 @@ def test_a_process_that_dies_is_told(workshop: Workshop, bank: Path) -> None:
     done = workshop.fate("explore", "bank.py::dies", "-j", "2")
     assert done.code == 2 and "a process that carries runs of bank.py::dies has died after 0 runs" in done.err
     assert "Traceback" not in done.err
+
+
+def forged(workshop: Workshop, **changes: Any) -> Outcome:
+    """Replays a kept failure of bank.py that somebody has changed."""
+    workshop.fate("explore", "bank.py::needs_environment", "--seeds", "1")
+    [path] = (workshop.home / ".fate").glob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return workshop.fate("replay", path.stem)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"program": "../evil.py::main"},
+        {"program": "{outside}::main"},
+        {"program": "link.py::main"},
+        {"program": "bank.py/../../evil.py::main"},
+        {"program": "\x00::main"},
+        {"program": "../evil.py::main", "runner": "pytest"},
+        {"program": "{outside}::main", "runner": "pytest"},
+        {"program": "-pevil", "runner": "pytest"},
+        {"program": "--rootdir=..::main", "runner": "pytest"},
+        {"program": "@options.txt", "runner": "pytest"},
+        {"program": "", "runner": "pytest"},
+        {"runner": "sh"},
+        {"version": 2},
+        {"id": "00000000"},
+    ],
+)
+def test_a_kept_failure_of_somebody_else_runs_nothing_outside_of_the_repository(
+    workshop: Workshop, bank: Path, tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]
+) -> None:
+    outside = tmp_path_factory.mktemp("elsewhere") / "evil.py"
+    evil = f"open({str(workshop.home / 'run')!r}, 'w')\nasync def main(): pass\n"
+    for path in (outside, workshop.home.parent / "evil.py"):
+        path.write_text(evil)
+    workshop.write("evil/__init__.py", evil)
+    (workshop.home / "link.py").symlink_to(outside)
+    done = forged(workshop, **{name: value.replace("{outside}", str(outside)) if isinstance(value, str) else value
+                               for name, value in changes.items()})  # fmt: skip
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("fate: ") and "Traceback" not in done.err
+    assert not (workshop.home / "run").exists()
+
+
+def test_a_program_outside_of_the_repository_is_replayed_when_the_user_names_it(
+    workshop: Workshop, bank: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("else where") / "bank.py"
+    outside.write_bytes(bank.read_bytes())
+    bank.unlink()
+    found = workshop.fate("explore", f"{outside}::needs_environment", "--seeds", "1").out.splitlines()[-1]
+    words = shlex.split(found.removeprefix("Replay it: fate "))
+    assert words == ["replay", kept(workshop), f"{outside}::needs_environment"]
+    assert workshop.fate(*words).code == 1
+    unnamed = workshop.fate(*words[:2])
+    assert unnamed.code == 2 and "name it: fate replay ID FILE::FUNCTION" in unnamed.err
+    other = workshop.fate(*words[:2], "bank.py::pay")
+    assert other.code == 2 and "not of bank.py::pay" in other.err
+
+
+def test_a_program_of_the_same_repository_is_replayed_from_any_of_its_folders(workshop: Workshop, bank: Path) -> None:
+    workshop.write(".git/HEAD", "")
+    workshop.write("tests/README", "")
+    workshop.home = workshop.home / "tests"
+    assert workshop.fate("explore", "../bank.py::needs_environment", "--seeds", "1").code == 1
+    assert workshop.fate("replay", kept(workshop)).code == 1
+
+
+def test_a_test_whose_file_is_named_like_an_option_is_replayed(workshop: Workshop) -> None:
+    workshop.write(
+        "-pevil.py", "import pytest\n@pytest.mark.universe(seeds=1)\nasync def test_it():\n    assert False\n"
+    )
+    assert workshop.python("-m", "pytest", "-q", "./-pevil.py").code == 1
+    replayed = workshop.fate("replay", kept(workshop))
+    assert replayed.code == 1 and "assert False" in replayed.out
+
+
+def test_a_kept_failure_moves_no_cursor_and_overwrites_no_file_that_it_links_to(workshop: Workshop, bank: Path) -> None:
+    trouble = {"kind": "exception", "message": "\x1b[2Jgone", "error": "Other", "host": "main", "when": 0}
+    done = forged(workshop, trouble=trouble, events=["\x1b[2Jgone"])
+    assert done.code == 1 and "\x1b" not in done.out and "\\x1b[2Jgone" in done.out
+    target = workshop.write("precious", "kept")
+    path = workshop.home / ".fate" / f"{kept(workshop)}.json"
+    path.unlink()
+    path.symlink_to(target)
+    workshop.fate("explore", "bank.py::needs_environment", "--seeds", "1")
+    assert target.read_text() == "kept" and not path.is_symlink()
 
 
 REFUSED = {

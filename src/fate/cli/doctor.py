@@ -244,6 +244,17 @@ def _has_files_enough(report: Report) -> Iterator[Finding]:
     yield Finding("advice", f"Only {limit.soft} files may be open, and each connection is one.", do)
 
 
+def _is_not_hidden(report: Report) -> Iterator[Finding]:
+    """Looks for a file or package of the user's that programs in this folder would get for `import fate`."""
+    for path in (Path("fate.py"), Path("fate", "__init__.py")):
+        if path.is_file() and path.resolve().parent != Path(__file__).resolve().parents[1]:
+            yield Finding(
+                "advice",
+                f"{path.resolve()} hides this package from the programs in that folder: `import fate` finds it first.",
+                "Rename it, and remove the __pycache__ beside it.",
+            )
+
+
 def _is_not_debugging(report: Report) -> Iterator[Finding]:
     if report.debug:
         yield Finding(
@@ -258,6 +269,7 @@ RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
     _python_is_tested,
     _is_compiled_all,
     _has_files_enough,
+    _is_not_hidden,
     _is_not_debugging,
 )
 

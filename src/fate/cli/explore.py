@@ -6,6 +6,7 @@ What is searched and how lives in `fate.sim.explore`; here are the options, the 
 from __future__ import annotations
 
 import multiprocessing
+import shlex
 import signal
 import sys
 import time
@@ -21,7 +22,7 @@ from fate.sim.reexec import settle
 
 if TYPE_CHECKING:
     from fate.sim.groups import Group, Groups
-    from fate.sim.keep import Store
+    from fate.sim.keep import Kept, Store
     from fate.sim.programs import Program
     from fate.sim.trial import Rules
 
@@ -88,7 +89,7 @@ def command(
     """
     uncovered = settle(keep=kept)
     from fate.sim.faults import RELAXED, Faults
-    from fate.sim.keep import Store
+    from fate.sim.keep import Kept, Store
     from fate.sim.programs import Program
     from fate.sim.trial import Rules
 
@@ -164,7 +165,7 @@ def _explore(
             ) from error
     seconds = time.perf_counter() - began
     pace = f"{search.runs} runs in {seconds:.1f} s, {search.runs / seconds:,.0f} a second"
-    for line in _others(groups, store):
+    for line in _others(program, groups, store):
         click.echo(line)
     if stopped:
         none = "" if groups.groups else ", none of which failed"
@@ -186,17 +187,25 @@ def _tell(program: Program, group: Group, runs: int, store: Store) -> str:
 
     if group.kept is None:
         return unsteady(program.name, group.found)
-    return report(group.kept, runs, store.keep(group.kept, f"fate replay {group.kept.id}"), group.found)
+    return report(group.kept, runs, store.keep(group.kept, _again(program, group.kept)), group.found)
 
 
-def _others(groups: Groups, store: Store) -> Iterator[str]:
+def _again(program: Program, kept: Kept) -> str:
+    """The command that replays what was kept: a program of another place must be named by who asks for it."""
+    from fate.sim.keep import inside
+
+    named = "" if inside(program.name, Path.cwd()) else f" {shlex.quote(program.name)}"
+    return f"fate replay {kept.id}{named}"
+
+
+def _others(program: Program, groups: Groups, store: Store) -> Iterator[str]:
     """What was found besides the first failure, a few lines."""
     from fate.sim.report import also
 
     for number, group in enumerate(groups.groups.values()):
         kinds = ", ".join(f"{kind} ({count})" for kind, count in sorted(group.others().items()))
         if number and group.kept is not None:
-            yield also(group.kept, group.runs, store.keep(group.kept, f"fate replay {group.kept.id}"))
+            yield also(group.kept, group.runs, store.keep(group.kept, _again(program, group.kept)))
         if kinds and group.kept is not None:
             yield f"{'  ' if number else ''}The same came from other faults: {kinds}."
     if groups.more:

@@ -30,6 +30,7 @@ cdef object TIME
 
 
 cdef class Poll:
+    cdef public int watched
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
     cpdef unsigned int events(self, int fd) except? 0xffffffff
     cpdef Handle set_reader(self, int fd, Handle handle)
@@ -69,6 +70,8 @@ cdef class Engine(Owner):
     cdef public bint _debug
     cdef public bint _stopping
     cdef public object _thread_id
+    cdef public bint _wary
+    cdef bint _told
 
     cdef int _forget_timer(self, TimerHandle timer) except -1
     cdef object _context_of(self, Handle handle)
@@ -136,6 +139,9 @@ cdef class Engine(Owner):
 
     @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t, count=int)
     cdef int _look(self) except -1
+
+    @cython.locals(count=int)
+    cdef int _wait_warily(self, list queue) except -1
 
     @cython.locals(queue=list, shared=SharedContext, outer=SharedContext, fast=bint, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint)
     cdef int _turn(self) except -1

@@ -48,6 +48,7 @@ FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
 COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
 OWED_MOST = 64 * 1024  # what is put off to the turn's end is done earlier when it weighs so much
+WARY_NS = 200_000_000  # when nothing has come for so long, in nanoseconds, it is time to look whether anything can
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
 
 
@@ -62,7 +63,13 @@ class Instrument(Protocol):
 
 
 class Poll:
-    """How the engine waits for the world. `fate.net.poll` has the real ones."""
+    """How the engine waits for the world. `fate.net.poll` has the real ones.
+
+    watched: how many descriptors are watched, where that is counted.
+    """
+
+    if TYPE_CHECKING:
+        watched: int
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever), append the handles of what came to `ready`."""
@@ -119,6 +126,10 @@ class Poll:
         """Tell of all again that sources were told of once: an exception may have kept them from reading."""
 
 
+if not COMPILED:
+    Poll.watched = 0
+
+
 class Engine(Owner):
     """The turn, the queue of ready handles, and the timers. `Fate` is built on it."""
 
@@ -127,6 +138,8 @@ class Engine(Owner):
         _debug: bool
         _stopping: bool
         _thread_id: int | None
+        _wary: bool
+        _told: bool
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
         _nth: Callable[[list[Any], int], Handle]
@@ -160,6 +173,8 @@ class Engine(Owner):
         self._debug = False
         self._stopping = False
         self._thread_id = None
+        self._wary = False  # `_nothing_comes` is to be called
+        self._told = False  # it was, and nothing has come since
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -404,7 +419,7 @@ class Engine(Owner):
             if len(queue) > self._head:  # another thread was faster
                 timeout = 0
             try:
-                count = self._poll.poll(timeout, queue)
+                count = self._wait_warily(queue) if timeout < 0 and self._wary else self._poll.poll(timeout, queue)
             finally:
                 self._asleep = False
             now = self._clock() if self._clock is not None else clock_ns()
@@ -425,6 +440,17 @@ class Engine(Owner):
             if self._timers.count:
                 self._timers.collect(now / 1e9, queue)
         return 0
+
+    def _wait_warily(self, queue: list[Any]) -> int:
+        """Wait for ever; if no descriptor is watched and nothing comes for a while, have that told first."""
+        if self._told or self._poll.watched > 1:  # one is what wakes the poll
+            self._told = False
+            return self._poll.poll(-1, queue)
+        count = self._poll.poll(WARY_NS, queue)
+        if count == 0 and len(queue) == self._head:
+            self._told = True
+            self._nothing_comes()
+        return count
 
     def turn(self) -> None:
         """One pass: poll, due timers, and every callback that is ready by then.
@@ -615,7 +641,7 @@ class Engine(Owner):
         except Exception as failure:
             self._instrument_failed(instrument, failure)
         error = self._run_plainly(handle)
-        if self._instrument is instrument:
+        if self._instrument is instrument or self._is_watched_by(instrument):
             try:
                 instrument.after(handle)
             except Exception as failure:
@@ -671,6 +697,13 @@ class Engine(Owner):
     def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
         """An instrument raised `error`: report it and take it away."""
         self._instrument = None
+
+    def _is_watched_by(self, instrument: Instrument) -> bool:
+        """Whether `instrument` is still told of handles, beside others by now."""
+        return False
+
+    def _nothing_comes(self) -> None:
+        """It waits with no timer set and no descriptor watched, and nothing has come for a while."""
 
     def _wake(self) -> None:
         """Make a waiting poll return; may be called from any thread."""

@@ -137,6 +137,7 @@ class EpollPoll(Poll):
             return 0  # no descriptor left: another time
         self._epoll.close()
         self._epoll = epoll
+        self.watched = 0
         for watch in [watch for watch in self._watches if watch is not None]:
             mask = watch.mask
             watch.mask = 0
@@ -193,6 +194,7 @@ class EpollPoll(Poll):
                 if mask & ~watch.mask:
                     raise
                 # closed behind our back: nothing to take away
+        self.watched += (mask != 0) - (watch.mask != 0)
         watch.mask = mask
         watch.doubtful = False
         return 0

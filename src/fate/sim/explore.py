@@ -22,7 +22,7 @@ import msgspec
 from fate.sim.decisions import Decision
 from fate.sim.errors import ScenarioError
 from fate.sim.faults import HAND_OFF, PENDING
-from fate.sim.keep import Kept, lines_of, number_of
+from fate.sim.keep import Kept, Runner, lines_of, number_of
 from fate.sim.programs import Runnable
 from fate.sim.shrink import Shrinker
 from fate.sim.trial import MOST_STEPS, Outcome, Rules, Trial, Usual, attempt, run, run_all, trouble_of
@@ -222,7 +222,7 @@ def histories(program: Runnable, rules: Rules, trial: Trial, count: int) -> list
     return found
 
 
-def keep(program: Runnable, rules: Rules, found: Outcome, runner: str) -> Kept | None:
+def keep(program: Runnable, rules: Rules, found: Outcome, runner: Runner) -> Kept | None:
     """A failure that was found, shrunk and ready to be kept; None if it does not come a second time."""
     least = shrink(program, rules, found)
     if least is None or least.trouble is None:
