@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable
 
 TIMES = 16
-TOO_MUCH = (
-    2.5 * TIMES
-)  # what is square costs up to 256 times as much; a cache that is full adds to the rest
+TOO_MUCH = 2.5 * TIMES  # what is square costs up to 256 times as much; a cache that is full adds to the rest
 TRIES = 3
 
 
