@@ -103,7 +103,7 @@ def write_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
 
 
 def send_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
-    """As `send`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on, in one call."""
+    """As `send`, in one call, of the bytes in `pieces` from the one numbered `first` on, of that from `offset` on."""
     try:
         return os.writev(fd, [memoryview(pieces[first])[offset:], *pieces[first + 1 : first + PIECES]])
     except (BlockingIOError, InterruptedError):
