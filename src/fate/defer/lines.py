@@ -75,7 +75,7 @@ class Pending(deque[Any]):
     def __eq__(self, other: object) -> bool:
         return list(self) == list(other) if isinstance(other, (list, deque)) else NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # as a list's
+    __hash__ = None  # as a list's
 
     def __repr__(self) -> str:
         return repr(list(self))
