@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check compilers format conformance fidelity others bench bench-sim bugs soak sanitize sanitized docs clean
+.PHONY: help install demo test check compilers format conformance fidelity others bench bench-growth bench-sim bugs soak sanitize sanitized docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (two minutes, most of them installing and compiling)'
@@ -18,6 +18,7 @@ help:
 	@echo 'make fidelity     scripts of socket calls on the real kernel and in a universe: the same? SCRIPTS=10000'
 	@echo 'make others       only those of the other projects (uvloop, tornado, aiohttp, ...); SUITE=tornado: one'
 	@echo 'make bench        Fate beside its peers: loop, network, Deferreds; charts in docs/_static/bench'
+	@echo 'make bench-growth does twice the work cost more than twice as much? Each operation doubled, up to 100,000'
 	@echo 'make bench-sim    universes beside other simulators of asyncio; SIM_PYTHON=python3.13 or 3.12, which they need'
 	@echo 'make bugs         known bugs of redis-py, anyio, aiojobs and asyncio, found by `fate explore`; BUG=redis: one'
 	@echo 'make soak         a server on Fate under storms and faults; SECONDS=600, CONNECTIONS=10000'
@@ -110,8 +111,11 @@ sanitized: $(VENV)/made-test
 	@! cat build/sanitize/* 2>/dev/null
 	@echo 'No error of memory, no undefined behaviour.'
 
-bench: $(VENV)/made
+bench: $(VENV)/made bench-growth
 	$(BIN)/python -m benchmarks --charts docs/_static/bench
+
+bench-growth: $(VENV)/made
+	$(BIN)/python -m benchmarks.growth
 
 # The first of these that there is; pyenv has commands that are none, so each is asked.
 SIM_PYTHON ?= $(shell for python in $(PYTHON) python3.13 python3.12; do \

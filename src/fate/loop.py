@@ -131,8 +131,8 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     # A loop's dict holds fewer than 30 attributes: with more, CPython shares no keys, and no longer specialises calls
     # of its methods. `call_soon` takes a fifth longer then.
     __slots__ = (
-        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_held", "_lit", "_names", "_receivers",
-        "_shut_down", "_sources", "_stacks", "_telling", "_threads",
+        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_fuses_ended", "_held", "_lit", "_names",
+        "_receivers", "_shut_down", "_sources", "_stacks", "_telling", "_threads",
     )  # fmt: skip
 
     time = Time()
@@ -180,6 +180,7 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
         """Set what a Fate has besides the engine's and asyncio's."""
         self._endings: deque[Callable[[], object]] = deque()
         self._telling = False
+        self._fuses_ended = 0
         self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
         self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}

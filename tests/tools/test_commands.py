@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -387,3 +388,24 @@ def test_too_few_descriptors_are_a_typed_error() -> None:
 def test_a_daemon_that_lets_go_of_the_output_is_left_alone(run: Run) -> None:
     output = run(run_command_(["sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!"], timeout=DEADLINE))
     os.kill(int(output), signal.SIGKILL)  # raises if it is not there
+
+
+def test_the_loop_turns_within_a_flood_of_short_lines(run: Run) -> None:
+    """A read brings up to 64 KiB, which is as many lines; they are told in order, and to the last, all the same."""
+    told: list[str] = []
+    between: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            between.append(len(told))
+            handle[0] = loop.call_soon(count)
+
+        handle = [loop.call_soon(count)]
+        await run_command(python("print(*range(40000), sep='\\n', end='')"), on_line=told.append)
+        handle[0].cancel()
+
+    run(main())
+    assert told == [str(number) for number in range(40000)]
+    assert max(after - before for before, after in pairwise(between)) < 100

@@ -29,9 +29,8 @@ cdef class Timers:
     cdef int64_t _tick
     cdef list _levels
     cdef list _near
-    cdef bint _sorted
 
-    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level, last=TimerHandle)
+    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level)
     cpdef int add(self, TimerHandle handle) except -1
 
     @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, size=Py_ssize_t)
@@ -43,8 +42,11 @@ cdef class Timers:
     @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slots=list, lists=list, handle=TimerHandle)
     cdef int _advance(self, int64_t target) except -1
 
-    @cython.locals(near=list, handle=TimerHandle, index=Py_ssize_t)
-    cdef int _sort_near(self) except -1
+    @cython.locals(near=list, above=Py_ssize_t, other=TimerHandle)
+    cdef int _rise(self, TimerHandle handle, Py_ssize_t index) except -1
+
+    @cython.locals(near=list, size=Py_ssize_t, below=Py_ssize_t, other=TimerHandle, right=TimerHandle)
+    cdef int _sink(self, TimerHandle handle, Py_ssize_t index) except -1
 
     @cython.locals(lane=Level, slots=list, earliest=double, handle=TimerHandle, start=int64_t, shift=int, number=int, index=int)
     cpdef double deadline(self) except? -1.0

@@ -4,16 +4,15 @@
 Time is cut into ticks of about half a millisecond. A timer due in this tick or earlier is *near*; any other lies in
 one of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the present one,
 so a slot of level n spans 64**n ticks. Adding and removing take constant time, and `remove` frees at once. When time
-reaches a coarse slot, its timers are filed again, closer. Near timers are kept sorted by their exact time, so a
-timer fires neither early nor out of order: the ticks only bound how much there is to sort. Each fires at its own
-nanosecond, but those of a crowded tick (over 30,000 timers a second) share one wake-up at its end.
+reaches a coarse slot, its timers are filed again, closer. Near timers are a heap by their exact time, so a timer
+fires neither early nor out of order: the ticks only bound how much there is to sort, unless a clock stands still. Each
+fires at its own nanosecond, but those of a crowded tick (over 30,000 timers a second) share one wake-up at its end.
 
 Here lives order in time. What a timer calls, and the clock, live in `handle` and `engine`.
 """
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fate._native import compiled, pop_last
@@ -28,8 +27,6 @@ READY = -1
 ONE = 1  # 64 bits wide when compiled
 LAST_TICK = (ONE << 6 * LEVELS) - 1
 END = LAST_TICK / TICKS_PER_SECOND  # in seconds
-BY_ID = attrgetter("id")
-BY_TIME = attrgetter("_when")
 CROWD = 16  # more timers than this in one slot are not searched for the first
 
 
@@ -65,8 +62,7 @@ class Timers:
         self.count = 0
         self._tick = _tick_of(now)
         self._levels = [Level(number) for number in range(LEVELS)]
-        self._near: list[TimerHandle] = []  # latest first, so that the next to fire is cheap to take off
-        self._sorted = True
+        self._near: list[TimerHandle] = []  # a heap: the one at n comes before those at 2n + 1 and 2n + 2
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
@@ -79,13 +75,9 @@ class Timers:
             tick = _tick_of(handle._when)
         if tick <= self._tick:
             near = self._near
-            if self._sorted and near:
-                last = near[-1]
-                self._sorted = handle._before(last)
             handle._slot = NEAR
-            handle._index = len(near)
             near.append(handle)
-            return 0
+            return self._rise(handle, len(near) - 1)
         difference = tick ^ self._tick
         level = 0 if difference < 64 else 1 if difference < 4096 else 2  # most timers; a loop costs as much as the rest
         difference >>= 18
@@ -117,10 +109,12 @@ class Timers:
             slots = lane.slots[number & 63]
         last = pop_last(slots) if COMPILED else slots.pop()
         if last is not handle:
-            slots[index] = last
-            last._index = index
             if number == NEAR:
-                self._sorted = False
+                self._sink(last, index)
+                self._rise(last, last._index)
+            else:
+                slots[index] = last
+                last._index = index
         elif not slots and number != NEAR:
             lane.occupied &= ~(ONE << (number & 63))
         handle._slot = READY
@@ -133,19 +127,13 @@ class Timers:
         if target > self._tick:
             self._advance(target)
         near = self._near
-        if not near:
-            return 0
-        if not self._sorted:
-            self._sort_near()
         before = self.count
         while near:
-            handle = near[-1]
+            handle = near[0]
             if handle._when > now:
                 break
-            near.pop()
-            handle._slot = READY
             ready.append(handle)
-            self.count -= 1
+            self.remove(handle)
         return before - self.count
 
     def _advance(self, target: int) -> int:
@@ -176,13 +164,41 @@ class Timers:
                         self.add(handle)
         return 0
 
-    def _sort_near(self) -> int:
+    def _rise(self, handle: TimerHandle, index: int) -> int:
+        """Put `handle` into the heap at `index`, which is free, or above it, where it belongs."""
         near = self._near
-        near.sort(key=BY_ID, reverse=True)  # both sorts are stable: of equal times, the first made fires first
-        near.sort(key=BY_TIME, reverse=True)
-        for index, handle in enumerate(near):
-            handle._index = index
-        self._sorted = True
+        while index > 0:
+            above = (index - 1) >> 1
+            other = near[above]
+            if not handle._before(other):
+                break
+            near[index] = other
+            other._index = index
+            index = above
+        near[index] = handle
+        handle._index = index
+        return 0
+
+    def _sink(self, handle: TimerHandle, index: int) -> int:
+        """Put `handle` into the heap at `index`, which is free, or below it, where it belongs."""
+        near = self._near
+        size = len(near)
+        below = 2 * index + 1
+        while below < size:
+            other = near[below]
+            if below + 1 < size:
+                right = near[below + 1]
+                if right._before(other):
+                    other = right
+                    below += 1
+            if not other._before(handle):
+                break
+            near[index] = other
+            other._index = index
+            index = below
+            below = 2 * index + 1
+        near[index] = handle
+        handle._index = index
         return 0
 
     def deadline(self) -> float:
@@ -194,9 +210,7 @@ class Timers:
         if self._near:
             if len(self._near) > CROWD and 0 < self._tick < LAST_TICK:
                 return (self._tick + 1) / TICKS_PER_SECOND
-            if not self._sorted:
-                self._sort_near()
-            handle = self._near[-1]
+            handle = self._near[0]
             return handle._when
         for number in range(LEVELS):
             lane = self._levels[number]
@@ -235,4 +249,3 @@ class Timers:
         for lane in self._levels:
             lane.occupied = 0
         self.count = 0
-        self._sorted = True

@@ -14,7 +14,7 @@ cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1
 cpdef object read_pipe(int fd, Py_ssize_t room)
 cpdef Py_ssize_t write_pipe(int fd, bytes data) except? -1
 cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1
-cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except? -1
+cpdef Py_ssize_t send_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1
 cpdef object accept(object listener, int fd)
 cpdef object peer_of(object sock, int fd)
 cpdef object name_of(object sock, int fd)

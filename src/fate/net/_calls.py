@@ -102,13 +102,13 @@ def write_pipe(fd: int, data: bytes) -> int:
 
 def write_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
     """As `write_pipe`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on."""
-    return send_pieces(fd, pieces[first], offset, pieces[first + 1 : first + PIECES])
+    return send_pieces(fd, pieces, first, offset)
 
 
-def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:
-    """As `send`, of `first` from `offset` on and then of the bytes in `rest`, in one call."""
+def send_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
+    """As `send`, in one call, of the bytes in `pieces` from the one numbered `first` on, of that from `offset` on."""
     try:
-        return os.writev(fd, [memoryview(first)[offset:], *rest[: PIECES - 1]])
+        return os.writev(fd, [memoryview(pieces[first])[offset:], *pieces[first + 1 : first + PIECES]])
     except (BlockingIOError, InterruptedError):
         return 0
     except OSError as error:

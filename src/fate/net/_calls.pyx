@@ -318,20 +318,19 @@ cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t 
     return count
 
 
-cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except? -1:
-    """As `send`, of `first` from `offset` on and then of the bytes in `rest`, in one call."""
+cpdef Py_ssize_t send_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1:
+    """As `send`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on, in one call."""
     cdef iovec vector[FATE_PIECES]
     cdef msghdr message
-    cdef Py_ssize_t count, index, pieces = min(len(rest), FATE_PIECES - 1)
-    vector[0].iov_base = PyBytes_AS_STRING(first) + offset
-    vector[0].iov_len = PyBytes_GET_SIZE(first) - offset
-    for index in range(pieces):
-        piece = <bytes>rest[index]
-        vector[index + 1].iov_base = PyBytes_AS_STRING(piece)
-        vector[index + 1].iov_len = PyBytes_GET_SIZE(piece)
+    cdef Py_ssize_t count, index, size = min(len(pieces) - first, FATE_PIECES)
+    for index in range(size):
+        piece = <bytes>pieces[first + index]
+        vector[index].iov_base = PyBytes_AS_STRING(piece) + offset
+        vector[index].iov_len = PyBytes_GET_SIZE(piece) - offset
+        offset = 0
     memset(&message, 0, sizeof(message))
     message.msg_iov = vector
-    message.msg_iovlen = pieces + 1
+    message.msg_iovlen = size
     count = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
     if count < 0:
         return 0 if not_ready() else -errno

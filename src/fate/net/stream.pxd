@@ -6,6 +6,7 @@ from fate.core.handle cimport Handle
 from fate.net._calls cimport (
     Seated, Table, enter, fd_of, give_back, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
 )
+from fate.net.pieces cimport Pieces
 
 cdef bint COMPILED
 cdef Py_ssize_t CORK
@@ -32,7 +33,7 @@ cdef class Stream(Seated):
     cdef object _peer
     cdef object _name
     cdef bytes _first
-    cdef list _rest
+    cdef Pieces _pieces
     cdef Handle _writer
     cdef public object _empty_waiter
     cdef Py_ssize_t _offset
@@ -72,6 +73,8 @@ cdef class Stream(Seated):
     @cython.locals(fd=int, table=Table)
     cpdef _take_place(self)
     cdef int _write_to_nobody(self) except -1
+
+    @cython.locals(pieces=Pieces)
     cdef int _keep(self, object data, Py_ssize_t size) except -1
 
     @cython.locals(sent=Py_ssize_t)
@@ -80,11 +83,9 @@ cdef class Stream(Seated):
     @cython.locals(number=int)
     cdef int _flush(self) except -1
 
-    @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, rest=list)
+    @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, first=bytes, pieces=Pieces)
     cdef int _push_out(self) except -1
 
-    @cython.locals(place=Py_ssize_t, index=Py_ssize_t, piece=bytes, rest=list)
-    cdef int _advance(self, Py_ssize_t sent) except -1
     cdef int _drop(self) except -1
     cdef int _uncork(self) except -1
 

@@ -35,6 +35,7 @@ from fate.net._calls import (
     unpack,
 )
 from fate.net.addresses import FAMILIES
+from fate.net.pieces import Pieces
 from fate.net.readers import quicken
 
 COMPILED = compiled()
@@ -64,8 +65,8 @@ class Stream(Seated):
     if TYPE_CHECKING:
         _engine: Any  # the loop; None when the connection is lost, as is the protocol
         _protocol: Any
-        _first: Any  # bytes, or None: what is to be sent first, from _offset on
-        _rest: Any  # a list of bytes that follow, or None
+        _first: Any  # bytes, or None: what is to be sent, from _offset on, if that is one piece
+        _pieces: Any  # Pieces, if there were ever several
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class Stream(Seated):
         self._name = None
         self._server = None
         self._first = None
-        self._rest = None
+        self._pieces = None
         self._offset = 0
         self._size = 0
         self._high_water = 64 * 1024
@@ -413,13 +414,18 @@ class Stream(Seated):
     def _keep(self, data: Any, size: int) -> int:
         """Put `data` behind what is to be sent; a copy, if its owner could change it."""
         piece = data if type(data) is bytes else bytes(data)
-        if self._first is None:
+        if self._size == 0:
             self._first = piece
             self._offset = 0
-        elif self._rest is None:
-            self._rest = [piece]
         else:
-            self._rest.append(piece)
+            pieces = self._pieces
+            if pieces is None:
+                self._pieces = pieces = Pieces()
+            if self._first is not None:
+                pieces.add(self._first)
+                pieces.offset = self._offset
+                self._first = None
+            pieces.add(piece)
         self._size += size
         return 0
 
@@ -458,44 +464,31 @@ class Stream(Seated):
     def _push_out(self) -> int:
         """Send as much of what is kept as the kernel takes. Returns the number of the error, 0 for none."""
         size = self._size
-        rest = self._rest
-        if rest is None:
-            sent = send(fd_of(self._socket), self._first, self._offset)
+        first = self._first
+        pieces = self._pieces
+        if first is not None:
+            sent = send(fd_of(self._socket), first, self._offset)
         else:
-            sent = send_pieces(fd_of(self._socket), self._first, self._offset, rest)
+            sent = send_pieces(fd_of(self._socket), pieces.waiting, pieces.head, pieces.offset)
         if sent == size:
-            first = self._first
-            self._first = self._rest = None
             self._size = 0
-            if COMPILED:
+            self._first = None
+            if first is None:
+                pieces.clear()
+            elif COMPILED:
                 give_back(first)
         elif sent < 0:
             return -sent
         elif sent > 0:
             self._size = size - sent
-            if rest is None:
+            if first is not None:
                 self._offset += sent
             else:
-                self._advance(sent)
-        return 0
-
-    def _advance(self, sent: int) -> int:
-        """Forget the first `sent` bytes of several pieces; some are left."""
-        rest = self._rest
-        place = self._offset + sent
-        index = 0
-        piece = self._first
-        while place >= len(piece):
-            place -= len(piece)
-            piece = rest[index]
-            index += 1
-        self._first = piece
-        self._offset = place
-        self._rest = rest[index:] or None
+                pieces.take(sent)
         return 0
 
     def _drop(self) -> int:
-        self._first = self._rest = None
+        self._first = self._pieces = None
         self._size = 0
         if self._writer is not None:
             self._unwait()
@@ -730,9 +723,9 @@ class Stream(Seated):
     @property
     def _buffer(self) -> list[bytes]:
         """What waits to be sent, for those who look into asyncio's transports."""
-        if self._first is None:
-            return []
-        return [self._first[self._offset :], *(self._rest or ())]
+        if self._first is not None:
+            return [self._first[self._offset :]]
+        return self._pieces.rest() if self._size else []
 
     @property
     def _extra(self) -> dict[str, Any]:
