@@ -22,7 +22,7 @@ from tests.torture.child import WRONG
 from tests.torture.machine import Step, read
 
 ROOT = Path(__file__).parents[2]
-STUCK = 30.0  # seconds without a step
+STUCK = 100.0  # seconds without a step
 START = 120.0  # seconds until the first
 PERIOD = 60.0  # seconds that one process lives
 
@@ -212,7 +212,7 @@ def run(folder: str, given: argparse.Namespace) -> int:
             short = shorten(folder, found, given.shorten) if given.shorten else last
             for step in short:
                 print("    {} {} {}".format(*step), flush=True)
-            if given.until and re.search(given.until, found.line + text):
+            if given.until and re.search(given.until, f"{found.kind} {found.line} {text}"):
                 break
             if given.first:
                 print("\n".join(text.strip().splitlines()[:40]))

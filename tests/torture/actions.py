@@ -168,8 +168,14 @@ def flood(world: World, first: int, second: int) -> None:
     loop = world.loop
     if not loop.is_closed() and len(loop._queue) < 20_000:
         token = Token(world, False)
-        for _ in range(FLOOD[first % len(FLOOD)]):
+        count = FLOOD[first % len(FLOOD)]
+        for _ in range(count):
             loop.call_soon(token)
+        if second % 2:
+            world.traps.setdefault("call", []).insert(0, ("nested_turn", second // 2, second // 8))
+            _soon(world)
+            for _ in range(count):
+                loop.call_soon(token)
 
 
 @action("calls")
@@ -561,10 +567,10 @@ def _link(world: World, number: int, loop: Any = None) -> Link | None:
     open_links = [link for link in world.links if not link.lost]
     if len(open_links) >= CONNECTIONS or len(world.links) > 12 or world.loop.is_closed():
         return None
-    first, second = unix_pair() if number % 4 == 0 else tcp_pair()
+    first, second = unix_pair() if number % 2 == 0 else tcp_pair()
     first.setblocking(False)
     second.setblocking(False)
-    if number % 8 == 1:
+    if number % 4 == 0:
         first.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     world.sockets += [first, second]
     link = Link(world, world.number(), world.loop, first, second)
@@ -619,7 +625,11 @@ def make_transport_of_odd_socket(world: World, first: int, second: int) -> None:
     else:
         odd = cls(inner=link.sock)
     protocol = (Buffered if second % 3 == 0 else Plain)(link, True)
+    if first % 2:
+        socket.socket = cls  # type: ignore[misc]
     link.transport = world.attempt(world.loop._make_socket_transport, odd, protocol)
+    if first % 4 == 1:
+        socket.socket = REAL  # type: ignore[misc]
     if link.transport is None:
         world.links.remove(link)
 
@@ -893,6 +903,38 @@ def drop_transport(world: World, first: int, second: int) -> None:
         link.protocol = None
         if link.lost and link in world.links:
             world.links.remove(link)
+
+
+@action("streams")
+def abandon(world: World, first: int, second: int) -> None:
+    """Give up a connection, and all that is done with it, in one order or another."""
+    link = world.link(first)
+    if link is None:
+        return
+    link.loses()
+    transport = link.transport
+
+    def cancel() -> None:
+        for task, loop in list(world.tasks):
+            if not loop.is_closed():
+                task.cancel()
+
+    ends = [
+        lambda: world.attempt(getattr(transport, "abort", transport.close)),
+        cancel,
+        lambda: world.attempt(link.sock.close) if link.sock is not None else None,
+    ]
+    for index in range(1 + second // 8 % 3):
+        if second % 2:
+            ends[index]()
+        else:
+            ends[-1 - index]()
+        world.turn(world.loop, 1 + second // 2 % 4)
+    link.abused = True
+    link.transport = link.protocol = None
+    ends.clear()
+    transport = None
+    gc.collect()
 
 
 @action("streams")
@@ -1327,15 +1369,7 @@ def open_box(world: World, first: int, second: int) -> None:
 def send_datagram(world: World, first: int, second: int) -> None:
     box = world.pick(world.boxes, first)
     if box is not None and box.transport is not None:
-        if second % 4 == 3:
-            made = world.link(second)
-            to = box.to
-            if made is not None and made.peer is not None and made.peer.fileno() >= 0 and to is not None:
-                name = world.attempt(made.peer.getsockname)
-                to = name if isinstance(name, tuple) else to
-            world.attempt(box.transport.sendto, b"SECRET", to)
-        else:
-            world.attempt(box.transport.sendto, box.text(b"out", SIZES[second % 5]), box.to)
+        world.attempt(box.transport.sendto, box.text(b"out", SIZES[second % 5]), box.to)
 
 
 @action("datagrams")
