@@ -636,7 +636,7 @@ def make_transport_of_odd_socket(world: World, first: int, second: int) -> None:
 
 @action("wrappers")
 def replace_socket_class(world: World, first: int, second: int) -> None:
-    socket.socket = [REAL, Wrapper, Slotted, Derived, Counting, None][first % 6]  # type: ignore[misc, assignment]
+    socket.socket = [REAL, Wrapper, Slotted, Derived, Counting][first % 5]  # type: ignore[misc, assignment]
 
 
 @action("wrappers")
@@ -924,12 +924,9 @@ def abandon(world: World, first: int, second: int) -> None:
         cancel,
         lambda: world.attempt(link.sock.close) if link.sock is not None else None,
     ]
-    for index in range(1 + second // 8 % 3):
-        if second % 2:
-            ends[index]()
-        else:
-            ends[-1 - index]()
-        world.turn(world.loop, 1 + second // 2 % 4)
+    for index in range(1 + second // 3 % 3):
+        ends[(second + index) % 3]()
+        world.turn(world.loop, 1 + second // 9 % 4)
     link.abused = True
     link.transport = link.protocol = None
     ends.clear()
@@ -973,7 +970,7 @@ def sendfile(world: World, first: int, second: int) -> None:
         return
     file = open(os.memfd_create("torture"), "r+b", buffering=0)  # noqa: SIM115
     world.sockets.append(file)
-    size = [0, 100, 70_000, 400_000, 400_000][second % 5]
+    size = [400_000, 100, 70_000, 400_000, 0][second % 5]
     offset = link.out.sent
     file.seek(offset)
     file.write(link.out.next(size))
@@ -999,8 +996,8 @@ def sendfile(world: World, first: int, second: int) -> None:
             file.close()
 
     world.start(send())
-    if second // 8 % 2:
-        world.turn(world.loop, 2)
+    if second // 8 % 4:
+        world.turn(world.loop, 3)
 
 
 @action("sendfile")
@@ -1338,7 +1335,7 @@ def open_box(world: World, first: int, second: int) -> None:
     if len(world.boxes) >= 4 or world.loop.is_closed():
         return
     if first % 4 == 0:
-        sock, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock, peer = unix_pair(socket.SOCK_DGRAM)
         to = None
     else:
         sock, peer = REAL(type=socket.SOCK_DGRAM), REAL(type=socket.SOCK_DGRAM)

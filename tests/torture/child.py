@@ -24,7 +24,7 @@ from tests.torture.machine import Diary, names, parse, play, torture
 
 WRONG = 3  # the status of a process that found a difference
 CANARY = b"whoever reads this has taken descriptor 0 for its own"
-BATCH = 40  # examples
+BATCH = 25  # examples
 
 
 def place_canary() -> socket.socket:
