@@ -1,7 +1,8 @@
 """What is done to the loop: every public call, and those that programs make though they should not.
 
-Each takes two small numbers. Groups, for `--without`: calls, turns, readers, streams, buffers, sendfile, tls, servers,
-factories, sockets, reuse, wrappers, datagrams, pipes, fuses, deferreds, signals, memory, loops, private, interrupts.
+Each takes two small numbers. Groups, for `--without`: calls, byhand, turns, runs, readers, streams, buffers, sendfile,
+tls, servers, factories, sockets, reuse, wrappers, datagrams, pipes, fuses, deferreds, signals, memory, loops, private,
+interrupts.
 """
 
 from __future__ import annotations
@@ -162,20 +163,29 @@ def forget_calls(world: World, first: int, second: int) -> None:
     world.calls.clear()
 
 
-@action("calls")
-def flood(world: World, first: int, second: int) -> None:
-    """More callbacks than the queue keeps before it forgets its beginning."""
+def _flood(world: World, count: int, nested: str) -> None:
+    """More callbacks than the queue keeps before it forgets its beginning; in the middle, one that turns the loop."""
     loop = world.loop
-    if not loop.is_closed() and len(loop._queue) < 20_000:
-        token = Token(world, False)
-        count = FLOOD[first % len(FLOOD)]
+    if loop.is_closed() or len(loop._queue) > 20_000:
+        return
+    token = Token(world, False)
+    for _ in range(count):
+        loop.call_soon(token)
+    if nested:
+        world.traps.setdefault("call", []).insert(0, (nested, count, count))
+        _soon(world)
         for _ in range(count):
             loop.call_soon(token)
-        if second % 2:
-            world.traps.setdefault("call", []).insert(0, ("nested_turn", second // 2, second // 8))
-            _soon(world)
-            for _ in range(count):
-                loop.call_soon(token)
+
+
+@action("calls")
+def flood(world: World, first: int, second: int) -> None:
+    _flood(world, FLOOD[first % len(FLOOD)], "nested_turn" if second % 2 else "")
+
+
+@action("runs")
+def flood_around_run(world: World, first: int, second: int) -> None:
+    _flood(world, FLOOD[first % len(FLOOD)] + second % 2, "nested_run")
 
 
 @action("calls")
@@ -251,22 +261,28 @@ def more_turns(world: World, first: int, second: int) -> None:
 @action("turns")
 def nested_turn(world: World, first: int, second: int) -> None:
     """Turn the loop in the ways that are not for programs, also while it turns."""
-    loop = world.loop
-    if loop.is_closed():
-        return
     for _ in range(1 + second % 3):
-        if loop.is_closed():
-            return
-        method = [loop._run_once, loop.turn, loop.full_turn, loop.run_turns][first % 4]
-        with Stopper(loop, 0):
-            try:
-                world.attempt(method)
-            except KeyboardInterrupt:
-                if world.depth > 1 or not world.interrupts:
-                    raise
-                world.interrupts -= 1
-        if method == loop.run_turns and second % 2:
-            loop._stopping = False
+        _by_hand(world, ["_run_once", "turn", "full_turn"][first % 3])
+
+
+@action("runs")
+def nested_run(world: World, first: int, second: int) -> None:
+    """Run the engine as its loop does, also while it runs."""
+    _by_hand(world, "run_turns")
+    if first % 2 and not world.loop.is_closed():
+        world.loop._stopping = False
+
+
+def _by_hand(world: World, name: str) -> None:
+    if world.loop.is_closed():
+        return
+    with Stopper(world.loop, 0):
+        try:
+            world.attempt(getattr(world.loop, name))
+        except KeyboardInterrupt:
+            if world.depth > 1 or not world.interrupts:
+                raise
+            world.interrupts -= 1
 
 
 @action("turns")
@@ -565,6 +581,8 @@ def _factory(world: World, link: Link, number: int) -> Any:
 
 def _link(world: World, number: int, loop: Any = None) -> Link | None:
     open_links = [link for link in world.links if not link.lost]
+    if len(world.links) > 6:
+        world.forget_ended()
     if len(open_links) >= CONNECTIONS or len(world.links) > 12 or world.loop.is_closed():
         return None
     first, second = unix_pair() if number % 2 == 0 else tcp_pair()
@@ -1165,7 +1183,8 @@ def write_secured(world: World, first: int, second: int) -> None:
             odd = make(bytes(SIZES[second % len(SIZES)]))
         except ValueError:
             return
-        _ask(world, link, "write", odd)
+        if isinstance(odd, (bytes, bytearray, memoryview)) or "Pipe" not in type(link.transport).__name__:
+            _ask(world, link, "write", odd)  # asyncio's pipes assert that it is
 
 
 # -- sockets ----------------------------------------------------------------------------------------------------
@@ -1438,7 +1457,7 @@ def open_pipe(world: World, first: int, second: int) -> None:
     world.start(method(make, file), _connected(world, link))
     world.kept.append(end)
     world.turn(world.loop, 2)
-    if second % 4 == 0:
+    if second % 4 == 0 and link.made:
         file.close()
 
 
@@ -1461,7 +1480,8 @@ def use_pipe(world: World, first: int, second: int) -> None:
     if link is not None and link.secured and hasattr(link.transport, "write"):
         make, _ = SENT[second % len(SENT)]
         odd = world.attempt(make, bytes(SIZES[first % len(SIZES)]))
-        _ask(world, link, "write", odd)
+        if isinstance(odd, (bytes, bytearray, memoryview)):  # asyncio asserts that it is
+            _ask(world, link, "write", odd)
 
 
 # -- fuses and Deferreds ----------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Hypothesis draws the sequences: a state machine with one rule for each action, and one for each place.
+"""Hypothesis draws the sequences: a state machine with one rule for each action, one for each place, and one for each
+group of actions, which does a burst of a few of them: drawing costs hypothesis more than what is drawn costs the loop,
+and what belongs together is more likely to meet.
 
 Each step is written into a file that is mapped into memory, before it is done: what a process did that crashed can be
 read there.
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import random
 import struct
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +25,7 @@ from tests.torture.world import PLACES, World
 ROOM = 1 << 20
 HEAD = struct.Struct("<QQQ")  # examples, steps, bytes of text
 NUMBERS = st.integers(0, 255)
+BURST = 16  # steps
 
 Step = tuple[str, int, int]
 
@@ -129,6 +133,27 @@ def machine(actions: list[str], diary: Diary, failed: Callable[[BaseException], 
 
         return do
 
+    groups: dict[str, list[str]] = {}
+    for name in actions:
+        groups.setdefault(ACTIONS[name][1], []).append(name)
+
+    def burst(group: str) -> Any:
+        def do(self: Torture, number: int) -> None:
+            draw = random.Random(number)
+            chosen = []
+            for other in (group, "streams", draw.choice(list(groups))):
+                some = groups.get(other, actions)
+                chosen += draw.sample(some, min(3, len(some)))
+            for _ in range(BURST):
+                name = draw.choice(chosen)
+                if draw.random() < 0.2:
+                    name = f"{draw.choice(PLACES)}@{name}"
+                self.step(name, draw.randrange(256), draw.randrange(256))
+
+        return do
+
+    for group in groups:
+        add(f"burst_of_{group}", burst(group), number=st.integers(0, 2**32))
     for name in actions:
         add(name, now(name), first=NUMBERS, second=NUMBERS)
     for index, place in enumerate(PLACES):

@@ -55,7 +55,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a nested run takes handles from the queue that another turn counts on",
-        "calls,turns",
+        "calls,runs",
         r"crash",
     ),
     Mutation(

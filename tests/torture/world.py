@@ -593,6 +593,16 @@ class World:
             else:
                 self.guard(link.out.ends)
 
+    def forget_ended(self) -> None:
+        """Let go of connections that have ended, and of which nothing is owed."""
+        for link in list(self.links):
+            if link.lost:
+                self.drain(link)
+                if not link.out.lacks():
+                    self.links.remove(link)
+                    if link.peer is not None:
+                        link.peer.close()
+
     def empty(self, box: Box) -> None:
         while box.peer.fileno() >= 0:
             try:
