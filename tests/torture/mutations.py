@@ -34,24 +34,45 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(
-        "the table of transports keeps one that is gone: sendfile, abort, cancel",
+        "a stream that is lost stays in the table of transports, which borrows it",
         "streams,sendfile,readers",
         r"crash|_ensure_fd_no_transport",
+        [
+            ("net/_calls.pyx", "def __dealloc__(self):\n        self._rise()", "def __dealloc__(self):\n        pass"),
+            (
+                "net/stream.py",
+                "            self._rise()\n            self._lost = True\n",
+                "            self._lost = True\n",
+            ),
+        ],
     ),
     Mutation(
         "a factory closes the socket that it gets: the table is written at -1",
         "streams,factories",
         r"crash",
+        [
+            ("net/stream.py", "if sock.fileno() < 0:\n", "if sock is None:\n"),
+            (
+                "net/stream.py",
+                "            if fd >= 0:\n                table",
+                "            if fd >= -1:\n                table",
+            ),
+            ("net/_calls.pyx", "if table is None or fd < 0:", "if table is None:"),
+        ],
     ),
     Mutation(
         "a datagram transport keeps the number of a socket that was closed",
         "streams,datagrams,reuse",
-        r"bytes that were not sent",
+        r"not sent|bytes came",
     ),
     Mutation(
         "a wrapped socket's memory is read as a descriptor",
         "streams,wrappers",
         r"descriptor 0|bytes came|not sent|crash",
+        [
+            ("net/connections.py", "return cls is PYTHONS or (", "return cls is socket.socket or ("),
+            ("net/_calls.pyx", "if FAST and fate_is_socket(sock) else", "if FAST else"),
+        ],
     ),
     Mutation(
         "a nested run takes handles from the queue that another turn counts on",
@@ -62,6 +83,14 @@ MUTATIONS = [
         "bytes that say they are longer, or shorter, than they are",
         "streams,buffers",
         r"IndexError|bytes came|not sent",
+        [
+            ("net/stream.py", "            data = memoryview(data)  # what", "            # what"),
+            (
+                "net/stream.py",
+                "            size = data.nbytes\n",
+                "            size = len(data) if type(data) is not memoryview else data.nbytes\n",
+            ),
+        ],
     ),
 ]
 

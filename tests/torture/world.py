@@ -629,6 +629,7 @@ class World:
             things.clear()
         self.schedules.clear()
         gc.collect()
+        gc.freeze()  # what is left is not the loop's, and need not be looked through again and again
         sys.unraisablehook = self.hook
 
 
