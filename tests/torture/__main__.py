@@ -172,7 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=25, help="of one example")
+    parser.add_argument("--steps", type=int, default=16, help="of one example")
     parser.add_argument("--without", default="", help="groups of actions to leave out, with commas between")
     parser.add_argument("--only", default="", help="groups of actions to use, besides turns and memory")
     parser.add_argument("--shorten", type=float, default=20.0, help="seconds to cut down what was found")

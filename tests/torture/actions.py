@@ -923,7 +923,7 @@ def drop_transport(world: World, first: int, second: int) -> None:
             world.links.remove(link)
 
 
-@action("streams")
+@action("sendfile")
 def abandon(world: World, first: int, second: int) -> None:
     """Give up a connection, and all that is done with it, in one order or another."""
     link = world.link(first)
@@ -942,9 +942,10 @@ def abandon(world: World, first: int, second: int) -> None:
         cancel,
         lambda: world.attempt(link.sock.close) if link.sock is not None else None,
     ]
-    for index in range(1 + second // 3 % 3):
-        ends[(second + index) % 3]()
-        world.turn(world.loop, 1 + second // 9 % 4)
+    begin = (0, 0, 1, 2)[second % 4]
+    for index in range(1 + second // 4 % 3):
+        ends[(begin + index) % 3]()
+        world.turn(world.loop, 1 + second // 12 % 4)
     link.abused = True
     link.transport = link.protocol = None
     ends.clear()

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--report", required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--without", default="")
     parser.add_argument("--only", default="")
     parser.add_argument("--play", default="")

@@ -25,7 +25,8 @@ from tests.torture.world import PLACES, World
 ROOM = 1 << 20
 HEAD = struct.Struct("<QQQ")  # examples, steps, bytes of text
 NUMBERS = st.integers(0, 255)
-BURST = 16  # steps
+BURST = 24  # steps
+MAKERS = ["connect", "make_transport", "add_reader"]  # of what the others are done to
 
 Step = tuple[str, int, int]
 
@@ -140,8 +141,9 @@ def machine(actions: list[str], diary: Diary, failed: Callable[[BaseException], 
     def burst(group: str) -> Any:
         def do(self: Torture, number: int) -> None:
             draw = random.Random(number)
-            chosen = []
-            for other in (group, "streams", draw.choice(list(groups))):
+            some = groups[group]
+            chosen = draw.sample(some, min(5, len(some))) + [name for name in MAKERS if name in actions]
+            for other in ("streams", draw.choice(list(groups))):
                 some = groups.get(other, actions)
                 chosen += draw.sample(some, min(3, len(some)))
             for _ in range(BURST):
@@ -153,7 +155,8 @@ def machine(actions: list[str], diary: Diary, failed: Callable[[BaseException], 
         return do
 
     for group in groups:
-        add(f"burst_of_{group}", burst(group), number=st.integers(0, 2**32))
+        for index in range(3):  # or they would be rare among so many rules
+            add(f"burst_of_{group}_{index}", burst(group), number=st.integers(0, 2**32))
     for name in actions:
         add(name, now(name), first=NUMBERS, second=NUMBERS)
     for index, place in enumerate(PLACES):
