@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check compilers format conformance fidelity others bench bench-growth bench-sim bugs soak sanitize sanitized docs clean
+.PHONY: help install demo test check compilers format conformance fidelity others bench bench-growth bench-sim bugs soak torture sanitize sanitized docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (two minutes, most of them installing and compiling)'
@@ -22,7 +22,8 @@ help:
 	@echo 'make bench-sim    universes beside other simulators of asyncio; SIM_PYTHON=python3.13 or 3.12, which they need'
 	@echo 'make bugs         known bugs of redis-py, anyio, aiojobs and asyncio, found by `fate explore`; BUG=redis: one'
 	@echo 'make soak         a server on Fate under storms and faults; SECONDS=600, CONNECTIONS=10000'
-	@echo 'make sanitize     the compiled modules'"'"' tests under GCC'"'"'s address and undefined-behaviour sanitizers'
+	@echo 'make torture      every call of a loop in any order, abuse included, against a model; SECONDS=600'
+	@echo 'make sanitize     the compiled modules'"'"' tests, and the torture, under GCC'"'"'s address and undefined-behaviour sanitizers'
 	@echo 'make docs         build the documentation into docs/_build'
 	@echo 'Variables: PYTHON=python3.12  VENV=.venv  FATE_PURE=1 (do not compile)'
 
@@ -97,17 +98,22 @@ CONNECTIONS ?= 10000
 soak: $(VENV)/made
 	$(BIN)/python tests/soak/soak.py --seconds $(SECONDS) --connections $(CONNECTIONS)
 
+torture: $(VENV)/made-test
+	PYTHONMALLOC=debug $(BIN)/python -m tests.torture --seconds $(SECONDS)
+
 # GCC's sanitizers in Fate's own modules. Leaks are not looked for: the interpreter does not free all when it ends.
 # What they find ends the process and is in build/sanitize, also where that process was a test's child; what the second
 # of the two finds goes to stderr, hence -s.
 # One test is left out: it runs a Python without anything of its environment, so without the sanitizer's library.
 SANITIZED ?= tests/asyncio_on_fate tests/core tests/defer tests/fuse tests/net tests/reactor tests/sim tests/test_*.py tests/tx \
   --deselect tests/sim/test_determinism.py::test_one_seed_is_one_history_in_every_process
+TORTURE ?= 180
 sanitize:
 	@$(MAKE) VENV=.venv-sanitize FATE_REQUIRE_EXT=1 FATE_SANITIZE=address,undefined sanitized
 sanitized: $(VENV)/made-test
 	@rm -rf build/sanitize && mkdir -p build/sanitize
 	$(UNDER) $(BIN)/python -m pytest -q -s $(SANITIZED) || { cat build/sanitize/* 2>/dev/null; exit 1; }
+	$(UNDER) $(BIN)/python -m tests.torture --seconds $(TORTURE) --shorten 0 || { cat build/sanitize/* 2>/dev/null; exit 1; }
 	@! cat build/sanitize/* 2>/dev/null
 	@echo 'No error of memory, no undefined behaviour.'
 

@@ -280,6 +280,12 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         if self._tls is not None:
             Protocol._do_shutdown(self)
 
+    def _abort(self, exc: BaseException | None = None) -> None:
+        """End at once: with an error too, which a connection with TLS inside TLS gives, and asyncio's takes since 3.13."""
+        self._set_state(State.UNWRAPPED)
+        if self._transport is not None:
+            self._transport._force_close(exc)
+
     def forget(self) -> None:
         """Let go of the TLS context, if both sides have ended: whoever keeps the transport need not keep it alive."""
         if self._is_shut:
