@@ -13,6 +13,8 @@ Handshake, shutdown, flow control and errors stay the standard library's. What i
 
 from __future__ import annotations
 
+import asyncio
+import traceback
 from asyncio import constants, sslproto
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
@@ -262,6 +264,28 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
     def _set_app_protocol(self, app_protocol: Any) -> None:
         quicken(app_protocol)
         Protocol._set_app_protocol(self, app_protocol)
+        if self._app_protocol_is_buffer:
+            get_buffer = app_protocol.get_buffer
+            # asyncio slices the buffer and reads into the slice, which of a bytearray is a copy
+            self._app_protocol_get_buffer = lambda size: memoryview(get_buffer(size)).cast("B")
+
+    def take_over(self, app_protocol: Any) -> None:
+        """Go on where `app_protocol` has been read in the clear: what its reader holds came from the TLS of the peer."""
+        if not isinstance(app_protocol, asyncio.StreamReaderProtocol):
+            return
+        app_protocol._over_ssl = True  # type: ignore[attr-defined]  # its end may come before asyncio says so
+        reader: Any = app_protocol._stream_reader  # type: ignore[attr-defined]
+        if reader is None:
+            return
+        self._incoming.write(reader._buffer)
+        reader._buffer.clear()
+        reader._paused = False
+        reader._transport = self._app_transport  # which it pauses and resumes from now on
+
+    def _on_handshake_complete(self, handshake_exc: Any) -> None:
+        Protocol._on_handshake_complete(self, handshake_exc)
+        if handshake_exc is not None:  # its traceback has the frame of that call, and this the error
+            traceback.clear_frames(handshake_exc.__traceback__)
 
     def _get_app_transport(self) -> Any:
         if self._app_transport is None:
