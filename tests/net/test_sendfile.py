@@ -73,7 +73,10 @@ def file() -> Iterator[Any]:
 def run(loop: Fate, main: Callable[[], Awaitable[Any]]) -> Any:
     async def within() -> Any:
         async with asyncio.timeout(DEADLINE):
-            return await main()
+            result = await main()
+            while any(transport._sock is not None for transport in [*loop._transports.values()]):
+                await asyncio.sleep(0.001)  # all that was opened ends
+            return result
 
     return loop.run_until_complete(within())
 

@@ -46,6 +46,10 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
         _sock: Any
         _sock_fd: int
 
+    def __init__(self, loop: Any, sock: Any, protocol: Any, *how: Any) -> None:
+        protocol.connection_made  # noqa: B018 (if it has none, nobody has been told of this transport yet)
+        super().__init__(loop, sock, protocol, *how)
+
     def __del__(self) -> None:
         if self._sock is not None:
             super().__del__()

@@ -84,6 +84,7 @@ class Stream(Handle):
         server: the `asyncio.Server` that accepted the connection.
         peer: the peer's address, as `accept` of `_calls` gives it, if it is known.
         """
+        made = protocol.connection_made  # if it has none, nobody has been told of this transport yet
         self._callback = self._args = self._snapshot = None
         self._cancelled = False
         self._kind = 0
@@ -131,7 +132,7 @@ class Stream(Handle):
         self._edge = sock.proto in TCP and sock.family in INTERNET
         if sock.proto == socket.IPPROTO_TCP:
             no_delay(sock, self._sock_fd)
-        loop.call_soon(protocol.connection_made, self)
+        loop.call_soon(made, self)
         loop.call_soon(self._begin)
         if waiter is not None:
             loop.call_soon(_resolve, waiter)
