@@ -1,4 +1,4 @@
-"""Files sent through transports and sockets: whatever ends that, the transport goes on as before, and so does its number."""
+"""Files sent through transports and sockets: whatever ends that, transport and descriptor go on as before."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_sendfile_ends_with_its_connection(
                 await count_to_end(any_loop, peer)
         else:
             peer.close()
-        with pytest.raises(OSError):  # noqa: PT011 (asyncio's own transports let the kernel's error through)
+        with pytest.raises(OSError):
             await sending
         transport.abort()
         await protocol.lost
@@ -229,7 +229,9 @@ def test_a_second_file_at_once_is_refused_and_the_first_goes_on(any_loop: Fate, 
     run(any_loop, main)
 
 
-@pytest.mark.parametrize(("offset", "count", "sent"), [(0, None, 10), (4, None, 6), (4, 3, 3), (9, 99, 1), (10, None, 0)])
+@pytest.mark.parametrize(
+    ("offset", "count", "sent"), [(0, None, 10), (4, None, 6), (4, 3, 3), (9, 99, 1), (10, None, 0)]
+)
 @pytest.mark.parametrize("fallback", [True, False])
 def test_what_is_sent_and_where_the_file_stands_afterwards(
     any_loop: Fate, offset: int, count: int | None, sent: int, fallback: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import selectors
 import socket
@@ -156,7 +157,9 @@ def test_a_factory_that_fails_leaves_no_datagram_socket_open(any_loop: Fate, giv
             sock.bind(("127.0.0.1", 0))
         with pytest.raises(ZeroDivisionError):
             await any_loop.create_datagram_endpoint(
-                failing, sock=sock, local_addr=None if given else ("127.0.0.1", 0)  # type: ignore[arg-type]
+                failing,
+                sock=sock,
+                local_addr=None if given else ("127.0.0.1", 0),  # type: ignore[arg-type]
             )
 
     run(any_loop, main)
@@ -189,7 +192,7 @@ def test_a_file_that_is_no_pipe_stays_the_programs(any_loop: Fate) -> None:
     run(any_loop, main)
 
 
-# -- accepting -----------------------------------------------------------------------------------------------------------
+# -- accepting -------------------------------------------------------------------------------------------------------
 
 
 def test_a_client_that_was_accepted_too_late_is_let_go_in_silence(
@@ -235,6 +238,28 @@ def test_a_connection_that_went_before_it_was_accepted_holds_up_no_other(
     run(loop, main)
 
 
+def test_a_server_that_is_closed_while_it_waits_for_descriptors_stays_closed(
+    loop: Fate, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(sock: Any, fd: int) -> Any:
+        raise OSError(errno.EMFILE, "none left")
+
+    monkeypatch.setattr(connections, "accept", fail)
+    monkeypatch.setattr(asyncio.constants, "ACCEPT_RETRY_DELAY", 0.01)
+
+    async def main() -> None:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        sock = socket.create_connection(server.sockets[0].getsockname())
+        while not reports:
+            await asyncio.sleep(0)
+        server.close()
+        await asyncio.sleep(0.02)
+        sock.close()
+
+    run(loop, main)
+    assert [report["exception"].errno for report in reports] == [errno.EMFILE]
+
+
 def test_a_server_with_a_backlog_of_none_accepts(loop: Fate) -> None:
     async def main() -> None:
         server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=0)
@@ -249,7 +274,7 @@ def test_a_server_with_a_backlog_of_none_accepts(loop: Fate) -> None:
     run(loop, main)
 
 
-# -- servers that end ----------------------------------------------------------------------------------------------------
+# -- servers that end ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -335,7 +360,7 @@ def test_a_server_lets_go_of_its_clients_whatever_they_do(
             await server.wait_closed()
             await lost
             for task in sending:
-                with pytest.raises(OSError):  # noqa: PT011
+                with pytest.raises(OSError):
                     await task
             writer.close()
             with suppress(OSError, ssl.SSLError):
@@ -345,7 +370,7 @@ def test_a_server_lets_go_of_its_clients_whatever_they_do(
     assert not reports
 
 
-# -- happy eyeballs ------------------------------------------------------------------------------------------------------
+# -- happy eyeballs --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
@@ -361,7 +386,7 @@ def test_several_addresses_are_tried_with_eager_tasks(any_loop: Fate, delay: flo
         server.close()
         free = socket.socket()
         free.bind(("127.0.0.1", 0))
-        with pytest.raises(OSError):  # noqa: PT011
+        with pytest.raises(OSError):
             await asyncio.open_connection("localhost", free.getsockname()[1], happy_eyeballs_delay=delay)
         free.close()
         assert any_loop.get_task_factory() is asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]

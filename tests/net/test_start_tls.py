@@ -208,10 +208,12 @@ def test_a_peer_that_has_ended_ends_the_handshake(any_loop: Fate, ahead: bool) -
 
 
 def test_a_cancelled_start_tls_closes_the_connection(any_loop: Fate, reports: list[dict[str, Any]]) -> None:
+    waits: list[int] = []
+
     async def main() -> None:
         async def serve(reader: Any, writer: Any) -> Any:
             starting = asyncio.ensure_future(writer.start_tls(SERVER))
-            for _ in range(turns):
+            for _ in range(waits[0]):
                 await asyncio.sleep(0)
             starting.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -220,6 +222,7 @@ def test_a_cancelled_start_tls_closes_the_connection(any_loop: Fate, reports: li
             await writer.wait_closed()
 
         for turns in range(1, 6):
+            waits[:] = [turns]
             sock, result, server = await served(any_loop, serve)
             await result
             assert await any_loop.sock_recv(sock, 1) == b""
@@ -266,7 +269,7 @@ def test_a_connection_that_ends_in_a_handshake_is_an_error_and_the_protocol_is_t
                 sock.close()
             else:
                 getattr(transport, end)()
-            with pytest.raises(OSError):  # noqa: PT011
+            with pytest.raises(OSError):
                 await starting
             with suppress(OSError):
                 await writer.wait_closed()

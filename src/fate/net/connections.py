@@ -26,6 +26,7 @@ from fate.net.stream import Stream
 from fate.net.tls import TLSProtocol
 
 WAITS_FOR_CLIENTS = sys.version_info >= (3, 12)  # `Server.wait_closed`
+Base: Any = base_events.Server
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -57,7 +58,7 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
             self._closing = True
             self._conn_lost = 1
 
-    # For `sendfile`, as in `Stream`. A call that is cancelled leaves a waiter that is done, which asyncio resolves again.
+    # For `sendfile`, as in `Stream`. A cancelled call leaves a waiter that is done, which asyncio would resolve again.
 
     def _make_empty_waiter(self) -> Any:
         return asyncio.shield(super()._make_empty_waiter())
@@ -167,7 +168,6 @@ class Connections:
         _debug: bool
         _transports: Any
         _ensure_fd_no_transport: Callable[[Any], None]
-        _accept_connection2: Callable[..., Any]
         _remove_reader: Callable[[Any], bool]
         call_exception_handler: Callable[[dict[str, Any]], None]
         call_later: Callable[..., Any]
@@ -476,13 +476,15 @@ class Connections:
         self.call_exception_handler({"message": message, "exception": error, **what})
 
 
-class Server(base_events.Server):  # type: ignore[misc,name-defined]
+class Server(Base):  # type: ignore[misc]
     """asyncio's, as the newest Python has it."""
+
+    _serving_forever_fut: Any
 
     @classmethod
     def adopt(cls, server: Any) -> Any:
         """Make one of what asyncio made."""
-        if type(server) is base_events.Server:  # type: ignore[attr-defined]
+        if type(server) is Base:
             server.__class__ = cls
         return server
 

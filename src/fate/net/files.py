@@ -1,10 +1,10 @@
 """Files sent to transports and sockets: `loop.sendfile` and `loop.sock_sendfile`.
 
-Two ways, each one coroutine: `_send_file` has the kernel copy from file to socket, `_copy_file` reads the file in a thread
-and writes what came. Who calls them says how to wait until more can be sent. Whatever ends a call (the file's end, an
-error, a cancellation, the connection's end), the transport is then as it was before, and the file's position tells how
-much was sent. A transport keeps its place among the loop's while a file goes through it, so nobody else can watch its
-descriptor, and a server can abort it; no descriptor is touched once its owner has closed it.
+Two ways, each one coroutine: `_send_file` has the kernel copy from file to socket, `_copy_file` reads the file in a
+thread and writes what came. Who calls them says how to wait until more can be sent. Whatever ends a call (the file's
+end, an error, a cancellation, the connection's end), the transport is then as it was before, and the file's position
+tells how much was sent. A transport keeps its place among the loop's while a file goes through it, so nobody else can
+watch its descriptor, and a server can abort it; no descriptor is touched once its owner has closed it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FileCalls(SelectorEventLoop):
         offset: where in the file to begin, in bytes; count: how many bytes at most, None: up to the end.
         fallback: read and write the file where the kernel cannot copy it, as through TLS.
         Returns how many bytes were sent. Raises SendfileNotAvailableError if that cannot be done without `fallback`,
-        RuntimeError for a transport that takes no files or is closing, ConnectionError if the connection ends meanwhile.
+        RuntimeError for a transport that takes no files or is closing, ConnectionError if it ends meanwhile.
         """
         mode = getattr(transport, "_sendfile_compatible", None)
         if mode is FALLBACK and not fallback and not transport.is_closing():

@@ -1,13 +1,14 @@
 """The transport of a child process: asyncio's, with its beginning and its end done anew.
 
-asyncio connects the pipes in a task of its own, which others may cancel: then nobody ever hears of the child again. Here
-they are connected at once, with nothing to wait for. And `Process.wait()` waits for the child alone: a grandchild may
-hold its pipes for as long as it likes.
+asyncio connects the pipes in a task of its own, which others may cancel: then nobody ever hears of the child again.
+Here they are connected at once, with nothing to wait for. And `Process.wait()` waits for the child alone: a grandchild
+may hold its pipes for as long as it likes.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from asyncio import transports
 from asyncio.base_subprocess import ReadSubprocessPipeProto, WriteSubprocessPipeProto
 from asyncio.log import logger
@@ -25,7 +26,9 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
     """asyncio's transport of a child process."""
 
     _exit_waiters: Any
+    _pending_calls: Any
     _pipes: dict[int, Any]
+    _proc: Any
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         Pipes.__init__(self, extra)
         self._loop = loop
         self._protocol = protocol
-        self._proc: Any = None
+        self._proc = None
         self._pid = self._returncode = None
         self._closed = self._finished = False
         self._exit_waiters = []
@@ -72,7 +75,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
                 (2, proc.stderr, ReadSubprocessPipeProto, loop._make_read_pipe_transport),
             ):
                 if pipe is not None:
-                    protocol = kind(self, fd)
+                    protocol: Any = kind(self, fd)
                     protocol.pipe = make(pipe, protocol)
                     self._pipes[fd] = protocol
         except BaseException:
@@ -126,6 +129,13 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         """End the child."""
         self.send_signal(SIGKILL)
 
+    def __del__(self) -> None:
+        if not self._closed:
+            try:
+                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
+            finally:
+                self.close()
+
     def close(self) -> None:
         """Close the pipes, and kill the child if it runs."""
         if self._closed:
@@ -151,7 +161,8 @@ async def start(loop: Any, watch: Any, protocol: Any, args: Any, *how: Any, extr
     The other arguments are those of asyncio's `_make_subprocess_transport`.
     """
     waiter = loop.create_future()
-    transport = ChildTransport(loop, protocol, args, *how, waiter=waiter, extra=extra, **options)
+    options = {**options, "waiter": waiter, "extra": extra}
+    transport = ChildTransport(loop, protocol, args, *how, **options)
     watch(transport.get_pid(), transport)
     try:
         await waiter

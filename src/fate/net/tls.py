@@ -274,7 +274,7 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
             self._app_protocol_get_buffer = lambda size: memoryview(get_buffer(size)).cast("B")
 
     def take_over(self, app_protocol: Any) -> None:
-        """Go on where `app_protocol` has been read in the clear: what its reader holds came from the TLS of the peer."""
+        """Go on where `app_protocol` has been read in the clear: what its reader holds is of the peer's TLS."""
         if not isinstance(app_protocol, asyncio.StreamReaderProtocol):
             return
         app_protocol._over_ssl = True  # type: ignore[attr-defined]  # its end may come before asyncio says so

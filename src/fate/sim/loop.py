@@ -7,7 +7,6 @@ the same in every run.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from asyncio import coroutines, tasks
 from collections.abc import Callable, Mapping
@@ -166,7 +165,7 @@ class UniverseFate(Fate):
 
     def _send_part(self, sock: Any, file: int, place: int, size: int) -> int:
         data = os.pread(file, min(size, CHUNK), place)
-        return sock.send(data) if data else 0  # type: ignore[no-any-return]
+        return sock.send(data) if data else 0
 
     async def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any:
         from fate.sim import played  # which few programs need
