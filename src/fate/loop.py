@@ -53,8 +53,9 @@ from fate.errors import (
 )
 from fate.makers import Makers
 from fate.net.children import ChildCalls
-from fate.net.connections import Connections
+from fate.net.connections import Connections, LateProtocol
 from fate.net.datagram import SERVED, DatagramTransport
+from fate.net.files import FileCalls
 from fate.net.names import NameCalls
 from fate.net.poll import EpollPoll, SelectorPoll
 from fate.net.sockets import SOCKET, SocketCalls
@@ -71,7 +72,8 @@ STDLIB_NAMES = {
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
         "_make_self_pipe", "_make_socket_transport", "_make_ssl_transport", "_read_from_self", "_write_to_self",
         "_start_serving", "_accept_connection", "_accept_connection2",
-        "_check_callback", "_check_closed", "_check_running",
+        "_create_connection_transport", "_check_sendfile_params", "_sendfile_fallback", "_sendfile_native",
+        "_sock_sendfile_fallback", "_sock_sendfile_native", "_check_callback", "_check_closed", "_check_running",
         "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
     ],
     selector_events: ["_SelectorSocketTransport"],
@@ -116,7 +118,7 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with, or a `Poll` of the engine's own. None, the default: epoll
@@ -392,12 +394,18 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls):  # type: ig
     def _make_datagram_transport(
         self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
     ) -> Any:
-        if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
-            self._poll.let_go(sock.fileno())
-            return DatagramTransport(self, sock, protocol, address, waiter, extra)
-        return SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
-            self, sock, protocol, address, waiter, extra
-        )
+        try:
+            if type(protocol) is LateProtocol:
+                protocol = protocol.make()
+            if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
+                self._poll.let_go(sock.fileno())
+                return DatagramTransport(self, sock, protocol, address, waiter, extra)
+            return SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
+                self, sock, protocol, address, waiter, extra
+            )
+        except BaseException:  # who called has no other way to close it
+            sock.close()
+            raise
 
     # -- running --------------------------------------------------------------------------------------------------
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import warnings
 from asyncio import SelectorEventLoop, events, log, unix_events
-from asyncio.unix_events import _UnixSubprocessTransport  # type: ignore[attr-defined]
 from typing import Any
 
+from fate.net import processes
 from fate.net.pipes import ReadPipe, WritePipe
 
 DEFAULTS = tuple(
@@ -61,38 +62,22 @@ class ChildCalls(SelectorEventLoop):
     def _make_write_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
         return WritePipe(self, pipe, protocol, waiter, extra)
 
-    async def _make_subprocess_transport(
-        self,
-        protocol: Any,
-        args: Any,
-        shell: bool,
-        stdin: Any,
-        stdout: Any,
-        stderr: Any,
-        bufsize: int,
-        extra: Any = None,
-        **kwargs: Any,
-    ) -> Any:
+    async def _make_subprocess_transport(self, *arguments: Any, **options: Any) -> Any:
         if self._can_watch is None:
             self._can_watch = can_watch()
-        if not self._can_watch or has_own_watcher():
-            return await SelectorEventLoop._make_subprocess_transport(  # type: ignore[attr-defined]
-                self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
-            )
-        waiter = self.create_future()
-        transport = _UnixSubprocessTransport(
-            self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter=waiter, extra=extra, **kwargs
-        )
-        self._watch_child(transport.get_pid(), transport)
-        try:
-            await waiter
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException:
-            transport.close()
-            await transport._wait()
-            raise
-        return transport
+        if self._can_watch and not has_own_watcher():
+            return await processes.start(self, self._watch_child, *arguments, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            watcher: Any = events.get_child_watcher()  # type: ignore[attr-defined,unused-ignore]
+        with watcher:
+            if not watcher.is_active():
+                raise RuntimeError("asyncio.get_child_watcher() is not activated: attach it to a loop that runs")
+
+            def watch(pid: int, transport: Any) -> None:
+                watcher.add_child_handler(pid, self._child_watcher_callback, transport)  # type: ignore[attr-defined]
+
+            return await processes.start(self, watch, *arguments, **options)
 
     def _watch_child(self, pid: int, transport: Any) -> None:
         try:

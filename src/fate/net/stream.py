@@ -92,6 +92,7 @@ class Stream(Seated):
             raise ValueError(
                 f"Invalid file descriptor: {sock.fileno()} (the socket was closed before it had a transport)"
             )
+        made = protocol.connection_made  # if it has none, nobody has been told of this transport yet
         self._callback = self._args = self._snapshot = None
         self._cancelled = False
         self._kind = 0
@@ -138,7 +139,7 @@ class Stream(Seated):
         self._edge = sock.proto in TCP and sock.family in INTERNET
         if sock.proto == socket.IPPROTO_TCP:
             no_delay(sock, fd_of(sock))
-        loop.call_soon(protocol.connection_made, self)
+        loop.call_soon(made, self)
         loop.call_soon(self._begin)
         if waiter is not None:
             loop.call_soon(_resolve, waiter)
@@ -162,15 +163,22 @@ class Stream(Seated):
     def __del__(self) -> None:
         if self._sock_fd < 0 or self._lost:
             return
+        words = f"unclosed transport {self!r}"
         self._rise()
+        # A hook for warnings may keep it: then it is one that has ended, for its number is another's soon.
+        self._lost = self._closing = True
+        self._conn_lost += 1
+        self._protocol = self._engine = self._loop = self._snapshot = None
+        self._socket.close()
+        server = self._server
+        self._server = None
         try:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
+            warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
         except AttributeError:
             pass  # the interpreter ends, and has taken away what this module's names stood for
         finally:
-            self._socket.close()
-            if self._server is not None and ATTACH_NAMES_IT:
-                self._server._detach(self)
+            if server is not None and ATTACH_NAMES_IT:
+                server._detach(self)
 
     # -- what a handle does --------------------------------------------------------------------------------------
 
@@ -519,12 +527,12 @@ class Stream(Seated):
         if self._conn_lost or self._writer is None:
             return
         waiter = self._empty_waiter
-        number = self._push_out()
+        number = self._push_out() if self._size else 0  # nothing is kept while a file is sent
         if number:
             error = _os_error(number)
             self._drop()
             self._fatal_error(error, "Fatal write error on socket transport")
-            if waiter is not None:
+            if waiter is not None and not waiter.done():
                 waiter.set_exception(error)
             return
         if not self._size:
@@ -534,7 +542,7 @@ class Stream(Seated):
         if self._size or self._conn_lost:
             return
         waiter = self._empty_waiter
-        if waiter is not None:
+        if waiter is not None and not waiter.done():
             waiter.set_result(None)
         if self._closing:
             self._call_connection_lost(None)
@@ -620,8 +628,16 @@ class Stream(Seated):
             waiter.set_result(None)
         return waiter
 
+    def _make_room_waiter(self) -> Any:
+        """For `sendfile`, while it sends: a future that is done when the kernel takes more."""
+        self._empty_waiter = waiter = self._engine.create_future()
+        self._wait()
+        return waiter
+
     def _reset_empty_waiter(self) -> None:
         self._empty_waiter = None
+        if self._writer is not None and not self._size:
+            self._unwait()
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -637,6 +653,8 @@ class Stream(Seated):
         self._closing = True
         self._unwatch()
         if not self._size:
+            if self._writer is not None:  # a file is being sent
+                self._unwait()
             self._conn_lost += 1
             self._engine.call_soon(self._call_connection_lost, None)
 
@@ -651,7 +669,7 @@ class Stream(Seated):
     def _give_up(self, error: Any, context: Any) -> int:
         if self._conn_lost:
             return 0
-        if self._size:
+        if self._size or self._writer is not None:
             self._drop()
         if not self._closing:
             self._closing = True
@@ -700,8 +718,11 @@ class Stream(Seated):
                     server._detach(self)
                 else:
                     server._detach()
-        if self._empty_waiter is not None:
-            self._empty_waiter.set_exception(ConnectionError("Connection is closed by peer"))
+        waiter = self._empty_waiter
+        if waiter is not None and not waiter.done():
+            error = ConnectionError("the connection ended while a file was being sent")
+            error.__cause__ = exc
+            waiter.set_exception(error)
 
     # -- what it is ----------------------------------------------------------------------------------------------
 

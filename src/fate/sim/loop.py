@@ -7,7 +7,6 @@ the same in every run.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from asyncio import coroutines, tasks
 from collections.abc import Callable, Mapping
@@ -164,25 +163,9 @@ class UniverseFate(Fate):
 
     # -- files, children, pipes -------------------------------------------------------------------------------------
 
-    async def _sock_sendfile_native(self, sock: Any, file: Any, offset: int, count: int | None) -> int:
-        try:
-            number = file.fileno()
-            os.fstat(number)
-        except Exception as error:
-            raise asyncio.SendfileNotAvailableError("not a regular file") from error
-        sent = 0
-        try:
-            while count is None or sent < count:
-                size = CHUNK if count is None else min(CHUNK, count - sent)
-                data = os.pread(number, size, offset + sent)
-                if not data:
-                    break
-                await self.sock_sendall(sock, data)
-                sent += len(data)
-        finally:
-            if sent:  # the file's position tells how far it went
-                os.lseek(number, offset + sent, os.SEEK_SET)
-        return sent
+    def _send_part(self, sock: Any, file: int, place: int, size: int) -> int:
+        data = os.pread(file, min(size, CHUNK), place)
+        return sock.send(data) if data else 0
 
     async def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any:
         from fate.sim import played  # which few programs need
