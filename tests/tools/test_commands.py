@@ -101,7 +101,7 @@ def test_an_interpreter_that_does_not_exist_is_told_from_a_command_that_does_not
     script = tmp_path / "cake-maker"
     script.write_text("#!/nonexistent/interpreter\n")
     script.chmod(0o755)
-    with pytest.raises(errors.CommandStartError, match="cake-maker'?: what its first line names to run it"):
+    with pytest.raises(errors.CommandStartError, match=r"cake-maker'?: what its first line names to run it"):
         run(run_command_([script]))
     with pytest.raises(errors.CommandStartError, match="there is no such command"):
         run(run_command_(["cake-maker"], cwd=tmp_path))
