@@ -138,6 +138,19 @@ class ReadPipe(_UnixReadPipeTransport):  # type: ignore[misc]
         else:
             self._loop._add_reader(fd, callback)
 
+    def is_reading(self) -> bool:  # which asyncio's have since 3.11.3
+        return not self._paused and not self._closing
+
+    def _read_ready(self) -> None:
+        """Asyncio before 3.11.3 has this called, whether reading is paused or not."""
+        if self._loop is None or not self.is_reading():
+            if self._loop is not None:
+                self._loop._remove_reader(self._fileno)
+        elif self._hot is not None:
+            self._hot.receive(self)
+        else:
+            super()._read_ready()
+
     def resume_reading(self) -> None:
         if self._closing or not self._paused:
             return
