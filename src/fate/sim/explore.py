@@ -103,7 +103,7 @@ class Search:
                 yield outcome
 
     def go_on(self, seconds: float, runs: int) -> None:
-        """Something has failed. Try the single faults that are left, or so many runs if these are more, but no longer."""
+        """Something has failed: try the single faults that are left, and so many runs at least, but no longer."""
         self.ends = time.monotonic() + seconds if self.ends is None else self.ends
         self.last = self.runs + runs
 

@@ -94,16 +94,17 @@ class Strikes:
         """`task`, which has waited since `since`, is about to go on."""
         kernel = host.world.kernel
         ns = kernel.now - since
+        waiter = task._fut_waiter
+        broken_off = waiter is not None and waiter.cancelled()
         if ns < LONG_NS:
             wait = Wait(ns, False, False)
         else:
             alone = kernel.now != self.stalled_until and is_alone(host)  # after a stall much comes in one turn
-            wait = Wait(ns, alone, waits_for_its_turn(task))
-        ends = self._ends
-        if ends and ends[-1][0] != kernel.now:
-            ends.clear()
-        waiter = getattr(task, "_fut_waiter", None)
-        if waiter is not None and waiter.cancelled():
+            wait = Wait(ns, alone, broken_off and waits_for_its_turn(task))
+        if broken_off:
+            ends = self._ends
+            if ends and ends[-1][0] != kernel.now:
+                ends.clear()
             ends.append((kernel.now, wait))
         task._fate_wait = wait
 

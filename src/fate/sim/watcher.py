@@ -44,11 +44,17 @@ class Watcher:
         self.history = host.world.kernel.history
         self._labels: dict[Any, str] = {}
         self._names: dict[str, int] = {}
+        self._new: dict[Any, bool] = {}  # tasks that have not run yet
         self._told = False  # the task that runs now has awaited one that was cancelled
         self._doomed: dict[Any, int] = {}  # tasks to be cancelled when they are about to go on, and by which decision
 
     def made(self, task: Any) -> None:
-        """A task was made: it may be one to cancel."""
+        """A task was made: it may be one to cancel. Before Python 3.12, its name comes later."""
+        if self.faults is not None:
+            self._new[task] = True
+
+    def _meet(self, task: Any) -> None:
+        """A task is about to run for the first time."""
         if self.faults is None or task.get_name() == "main":
             return
         name = coroutine_name(task)
@@ -69,7 +75,7 @@ class Watcher:
             kernel = self.host.world.kernel
             if kernel.decisions.decide(label + UNBEGUN, 2, self.faults.kinds["cancel"], kernel.now):
                 kernel.decisions.note(_own_name(task))
-                self._doomed[task] = kernel.decisions.latest()
+                self._strike(task, kernel.decisions.latest())
 
     def _forget(self, task: Any) -> None:
         label = self._labels.pop(task, None)
@@ -87,6 +93,7 @@ class Watcher:
         self.any_faults = False
         self.stall = OFF
         self._labels.clear()
+        self._new.clear()
         self._doomed.clear()
 
     def before(self, handle: Handle) -> None:
@@ -101,6 +108,8 @@ class Watcher:
                     self.host.universe.strikes.waited(self.host, task, since)
                 strikes = self.host.universe.strikes
                 self._told = bool(strikes.names) and _tells_of(task._fut_waiter, strikes)  # type: ignore[attr-defined]
+                if self._new and self._new.pop(task, None):
+                    self._meet(task)
                 if self._doomed and task in self._doomed:
                     self._strike(task, self._doomed.pop(task))
 
