@@ -34,6 +34,8 @@ def command(id: str, debug: bool, everything: bool, kept: tuple[str, ...]) -> No
         words = [sys.executable, "-m", "pytest", found.program, "--fate-replay", id, *(["--pdb"] if debug else [])]
         os.execv(sys.executable, words)
     settle(keep=kept)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
     from fate.sim.keep import lines_of
     from fate.sim.programs import Program

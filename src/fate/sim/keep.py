@@ -17,6 +17,7 @@ import msgspec
 from fate.sim.decisions import Decision
 from fate.sim.errors import ReplayError
 from fate.sim.trial import Rules, Trial, Trouble
+from fate.sim.words import plain_data
 
 FOLDER = ".fate"
 MOST_EVENTS = 20_000  # so many are kept of a long run: a megabyte or two
@@ -66,7 +67,11 @@ class Store:
         """Write one; return where."""
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"{kept.id}.json"
-        path.write_bytes(msgspec.json.encode(kept))
+        try:
+            data = msgspec.json.encode(kept)
+        except UnicodeEncodeError:  # a lone surrogate
+            data = msgspec.json.encode(plain_data(msgspec.to_builtins(kept)))
+        path.write_bytes(data)
         return path
 
     def keep(self, kept: Kept, replay: str) -> str:

@@ -34,6 +34,7 @@ from fate.sim.kernel import Kernel
 from fate.sim.network import Network
 from fate.sim.states import FREE_TURNS
 from fate.sim.story import describe_tasks
+from fate.sim.words import plain, words_of
 from fate.sim.strikes import Strikes
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Universe(Generic[T]):
         self.strikes = Strikes()
         self.lasting: set[str] = set()  # coroutines whose tasks last until they are cancelled
         self.result: Result[T] | None = None
+        self.deaf: list[leftovers.Leftover] = []  # tasks that have been cancelled, and go on
         self._seen: tuple[Any, ...] = ()  # what spins, when it was last looked at
         self._limit = limit
         self._begun = False
@@ -332,7 +334,8 @@ class Universe(Generic[T]):
             if blocked is not None:
                 result.error = blocked.with_traceback(error.__traceback__)
                 self._failed(blocked)
-            elif isinstance(error, SystemExit):  # whatever its code: what came after it has not been looked at
+            elif isinstance(error, SystemExit) or not guard.is_of_the_user(error):
+                # SystemExit, whatever its code: what came after it has not been looked at
                 result.error = error
                 self._failed(error)
             else:
@@ -352,9 +355,10 @@ class Universe(Generic[T]):
         for host in self.hosts.values():
             for report in host.loop.reports:
                 cause = report.get("exception")
-                told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
-                names = (*failures.names_of(cause), str(report.get("message")))
-                self.note("report", f"{report.get('message')}{told}", cause, host.name, names)
+                told = f": {type(cause).__name__}: {words_of(cause)}" if cause is not None else ""
+                message = words_of(report.get("message"))
+                names = (*failures.names_of(cause), message)
+                self.note("report", f"{message}{told}", cause, host.name, names)
                 result.reports.append(report)
         if self.kernel.history is not None:
             result.events, self.kernel.history = self.kernel.history, None
@@ -388,7 +392,7 @@ class Universe(Generic[T]):
         names: tuple[str, ...] = (),
     ) -> None:
         """Something went wrong. See `Failure`."""
-        self.failures.append(Failure(kind, message, error, host, self.kernel.now, names))
+        self.failures.append(Failure(kind, plain(message), error, host, self.kernel.now, tuple(map(plain, names))))
 
     def _failed(self, error: BaseException) -> None:
         kind = "stuck" if isinstance(error, StuckError) else "hang" if isinstance(error, HangError) else "exception"
@@ -413,6 +417,16 @@ class Universe(Generic[T]):
         finally:
             if singletons.here().states:
                 self._collect()  # lest what is left is reported in another universe
+            if self.deaf and self.result is not None and self.result.error is None and len(self.hosts) == 1:
+                text, allowed = (
+                    "; ".join(each.text for each in self.deaf),
+                    {n for each in self.deaf for n in each.names},
+                )
+                self.note(
+                    "leftover",
+                    f"not ended by being cancelled, and asyncio.run would wait for ever: {text}",
+                    names=tuple(allowed),
+                )
             self.kernel.forget()
             for path in self.world.paths:
                 if os.path.exists(path):
