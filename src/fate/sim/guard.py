@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from fate.sim import world
-from fate.sim.errors import BlockedThreadError, outside
+from fate.sim.errors import BlockedThreadError, of_the_library, outside
 
 PATIENCE = 8.0  # seconds of real time that one callback may take
 PERIOD = 1.0
@@ -73,7 +73,11 @@ def place() -> str:
     here = world.current
     if here is None or not _guarded:
         return ""
-    frame = outside(sys._current_frames().get(_guarded[0]))
+    innermost = outside(sys._current_frames().get(_guarded[0]))
+    frame = innermost
+    while frame is not None and of_the_library(frame.f_code.co_filename):
+        frame = frame.f_back
+    frame = frame or innermost
     code = None if frame is None else frame.f_code
     where = (
         "" if code is None or frame is None else f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}, "

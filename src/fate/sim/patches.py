@@ -35,6 +35,7 @@ from fate.sim import (
     clocks,
     descriptors,
     executors,
+    foreigners,
     locks,
     names,
     selecting,
@@ -199,6 +200,7 @@ class Patches:
 
     def _find(self) -> None:
         """Find every module's names for what is replaced."""
+        foreigners.there(sys.modules)
         places = []
         for module in list(sys.modules.values()):
             if module is None or getattr(module, "__name__", "").startswith("fate.sim"):

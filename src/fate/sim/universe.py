@@ -10,13 +10,14 @@ import functools
 import gc
 import inspect
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fate import singletons
-from fate.sim import failures, guard, leftovers, names, notices, patches, spinning, world
+from fate.sim import failures, foreigners, guard, leftovers, names, notices, patches, spinning, world
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import (
     BrokenPromiseError,
@@ -301,6 +302,7 @@ class Universe(Generic[T]):
         self.kernel.on_limit = self._over
         self.kernel.on_spin = self._spins
         patched = patches.patches()
+        modules = len(sys.modules)
         result: Result[T] = Result(self.seed, _chance=self.decisions)
         self.result = result
         world.current = self.world
@@ -322,6 +324,8 @@ class Universe(Generic[T]):
                 self._part()
                 if collects:
                     gc.enable()
+        if len(sys.modules) > modules:
+            foreigners.imported([*sys.modules][modules:])
         result.failures = [failure for failure in self.failures if not self.allowed.covers(failure)]
         return result
 
