@@ -133,7 +133,7 @@ ATTRIBUTES: list[tuple[Any, str, Any]] = [
     (threading.Thread, "join", threads.join),
     (ssl.SSLSocket, "_create", classmethod(tls.create)),
     (selectors.SelectSelector, "_select", staticmethod(choose(select.select, selecting.select))),
-    (mixins._LoopBoundMixin, "_get_loop", _get_loop),  # type: ignore[attr-defined]
+    (mixins._LoopBoundMixin, "_get_loop", _get_loop),
     *executors.METHODS,
     *selecting.METHODS,
 ]

@@ -35,8 +35,8 @@ from fate.sim.kernel import Kernel
 from fate.sim.network import Network
 from fate.sim.states import FREE_TURNS
 from fate.sim.story import describe_tasks
-from fate.sim.words import plain, words_of
 from fate.sim.strikes import Strikes
+from fate.sim.words import plain, words_of
 
 if TYPE_CHECKING:
     from fate.sim.played import Child
