@@ -253,7 +253,7 @@ def test_what_cannot_be_kept_is_told_all_the_same(workshop: Workshop, bank: Path
 @pytest.mark.parametrize("program", ["told", "deaf"])
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_ends_a_search_with_one_line(workshop: Workshop, bank: Path, jobs: str, program: str) -> None:
-    words = [*FATE, "explore", f"bank.py::{program}", "--seeds", "1000000", "-j", jobs]
+    words = [*FATE, "explore", f"bank.py::{program}", "--seeds", "1000000", "-j", jobs, "--output"]
     with subprocess.Popen(
         words, cwd=workshop.home, env=workshop.env, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -272,7 +272,7 @@ def test_ctrl_c_ends_a_search_with_one_line(workshop: Workshop, bank: Path, jobs
 
 
 def test_a_second_ctrl_c_breaks_off_the_run(workshop: Workshop, bank: Path) -> None:
-    words = [*FATE, "explore", "bank.py::endless"]
+    words = [*FATE, "explore", "bank.py::endless", "--output"]
     with subprocess.Popen(words, cwd=workshop.home, env=workshop.env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while "begun" not in process.stderr.readline():
@@ -400,3 +400,128 @@ def test_what_makes_no_sense_is_refused_with_a_reason(workshop: Workshop, bank: 
     words, reason = REFUSED[kind]
     done = workshop.fate(*words)
     assert done.code == 2 and reason in done.err and "Traceback" not in done.err
+
+
+NOISY = """
+    import asyncio, ctypes, logging, sys
+
+    logging.basicConfig()
+    log = logging.getLogger("program")
+
+    async def noisy():
+        print("printed")
+        sys.stdout.buffer.write(b"bytes\\n")
+        print("told", file=sys.stderr)
+        log.warning("logged")
+        await asyncio.sleep(1)
+
+    async def noisy_and_wrong():
+        await noisy()
+        raise ValueError("wrong")
+
+    async def interrupts_itself():
+        await asyncio.sleep(1)
+        raise KeyboardInterrupt
+
+    async def busy():
+        while True:
+            pass
+
+    async def deaf_and_busy():
+        while True:
+            try:
+                while True:
+                    pass
+            except BaseException:
+                pass
+
+    async def dies():
+        ctypes.string_at(0)
+
+    async def spins():
+        flag = []
+        asyncio.get_running_loop().call_later(10, flag.append, 1)
+        while not flag:
+            await asyncio.sleep(0)
+
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    async def mute():
+        raise Mute
+
+    async def half_a_letter():
+        raise ValueError("half \\ud800 and nothing \\0")
+
+    async def half_a_name():
+        global kept
+        kept = asyncio.create_task(asyncio.Event().wait(), name="\\udcff")
+        await asyncio.sleep(1)
+"""
+
+
+@pytest.fixture
+def noisy(workshop: Workshop) -> Path:
+    """A file with programs that write, or do not end."""
+    return workshop.write("noisy.py", NOISY)
+
+
+WRITTEN = ("printed", "bytes", "told", "WARNING:program:logged")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_what_the_runs_write_is_not_shown(workshop: Workshop, noisy: Path, jobs: str) -> None:
+    done = workshop.fate("explore", "noisy.py::noisy", "--seeds", "5", "-j", jobs)
+    assert done.code == 0 and not any(line in done.out + done.err for line in WRITTEN)
+
+
+def test_what_the_run_that_failed_has_written_is_shown_once(workshop: Workshop, noisy: Path) -> None:
+    done = workshop.fate("explore", "noisy.py::noisy_and_wrong", "--seeds", "5")
+    assert done.code == 1 and [done.err.count(line) for line in WRITTEN] == [1, 1, 1, 1]
+    shown = workshop.fate("explore", "noisy.py::noisy", "--seeds", "5", "--output")
+    assert shown.out.count("printed") > 5 and shown.err.count("logged") > 5
+
+
+def test_a_program_s_own_keyboard_interrupt_is_a_failure_of_its(workshop: Workshop, noisy: Path) -> None:
+    done = workshop.fate("explore", "noisy.py::interrupts_itself", "--seeds", "1")
+    assert done.code == 1 and "noisy.py::interrupts_itself failed: KeyboardInterrupt" in done.out
+
+
+def test_a_busy_loop_is_told_with_its_line_once(workshop: Workshop, noisy: Path) -> None:
+    done = workshop.fate("explore", "noisy.py::busy", "--seeds", "5")
+    assert done.code == 1 and "has blocked its loop for 8 s of real time" in done.out and "in busy" in done.out
+    assert "(1 runs in " in done.err
+
+
+def test_one_that_catches_all_that_would_end_it_is_ended(workshop: Workshop, noisy: Path) -> None:
+    done = workshop.fate("explore", "noisy.py::deaf_and_busy", "--seeds", "1")
+    assert done.code in (1, 2) and "in deaf_and_busy" in done.out + done.err
+    assert "Traceback" not in done.out + done.err
+
+
+def test_a_program_that_ends_the_process_is_told_with_its_line(workshop: Workshop, noisy: Path) -> None:
+    done = workshop.fate("explore", "noisy.py::dies", "--seeds", "1")
+    assert done.code not in (0, 1) and "Segmentation fault" in done.err and "in dies" in done.err
+
+
+def test_one_that_spins_is_named(workshop: Workshop, noisy: Path) -> None:
+    done = workshop.fate("explore", "noisy.py::spins", "--seeds", "20")
+    assert done.code == 0 and done.err.count("noisy.py::spins: task main spins at noisy.py:") == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        ("mute", "Mute: (its text cannot be had: RuntimeError)"),
+        ("half_a_letter", r"ValueError: half \ud800 and nothing \x00"),
+        ("half_a_name", r"left behind: task \udcff"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_any_text_is_told_and_kept(workshop: Workshop, noisy: Path, program: str, told: str, encoding: str) -> None:
+    workshop.env["PYTHONIOENCODING"] = encoding
+    done = workshop.fate("explore", f"noisy.py::{program}", "--seeds", "1")
+    assert done.code == 1 and told in done.out and "Traceback" not in done.err
+    again = workshop.fate("replay", kept(workshop))
+    assert again.code == 1 and told in again.out and "Traceback" not in again.err

@@ -1,4 +1,4 @@
-"""Programs that wait by turning, sleeping for no time or reading the clock: time passes for them, and they are named."""
+"""Programs that wait by turning, sleeping for no time or reading the clock: time passes, and they are named."""
 
 from __future__ import annotations
 

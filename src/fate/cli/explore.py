@@ -5,14 +5,17 @@ What is searched and how lives in `fate.sim.explore`; here are the options, the 
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 GO_ON_RUNS, GO_ON_SECONDS = 200, 10.0  # so far others are looked for after the first failure, see `Search.go_on`
+TOLD_EVERY = 9.0  # seconds: nothing is silent for longer than ten
+MOST_OUTPUT = 40  # lines of what a run has written
 
 
 @click.command("explore")
@@ -52,6 +57,7 @@ GO_ON_RUNS, GO_ON_SECONDS = 200, 10.0  # so far others are looked for after the 
 @click.option("--seconds", type=click.FloatRange(0), help="Begin no more runs after so many seconds.")
 @click.option("--first", is_flag=True, help="Stop at the first failure; else others are looked for too.")
 @click.option("--check-determinism", "twice", is_flag=True, help="Run one seed twice; show where the runs part.")
+@click.option("--output", "loud", is_flag=True, help="Show what the program writes, in every run.")
 @click.option("--env", "kept", multiple=True, help="An environment variable that the program needs. May be repeated.")
 def command(
     program: str,
@@ -69,6 +75,7 @@ def command(
     first: bool,
     twice: bool,
     kept: tuple[str, ...],
+    loud: bool,
 ) -> None:
     """Find a run of a program that fails.
 
@@ -88,11 +95,16 @@ def command(
       fate explore bank.py::transfer --faults latency,cancel --seconds 60
     """
     uncovered = settle(keep=kept)
+    faulthandler.enable()  # a process that dies says where it was
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # what a program is called by may be anything
+    from fate.sim import silence
     from fate.sim.faults import RELAXED, Faults
     from fate.sim.keep import Kept, Store
     from fate.sim.programs import Program
     from fate.sim.trial import Rules
 
+    silence.loud = loud
     names = [] if faults == "none" else [name for name in faults.split(",") if name]
     if faults == "all":
         names = list(Faults.all().kinds)
@@ -127,7 +139,7 @@ def _explore(
     from fate.sim.report import excused_in_words
 
     began = time.perf_counter()
-    with _Bar(len(seeds)) as bar, _Pool(jobs) as executor, heeding_ctrl_c() as heed:
+    with _Bar(program.name, len(seeds)) as bar, _Pool(jobs) as executor, heeding_ctrl_c() as heed:
 
         def progress(runs: int, total: int | None) -> None:
             bar(runs, total)
@@ -149,10 +161,12 @@ def _explore(
         stopped = False
         try:
             for found in search.failing(not first):
-                group = groups.take(found)
+                with bar.shrinking():
+                    group = groups.take(found)
                 if len(groups.groups) == 1 and group is not None:
                     bar.clear()
                     click.echo(_tell(program, group, search.runs, store))
+                    bar.write_output()
                     search.go_on(max(GO_ON_SECONDS, time.perf_counter() - began), GO_ON_RUNS)
                 if first:
                     break
@@ -245,10 +259,16 @@ class _Pool:
 
 
 class _Bar:
-    """A progress bar on standard error with the runs a second, where that is a terminal."""
+    """A progress bar on standard error with the runs a second, where that is a terminal.
 
-    def __init__(self, expected: int) -> None:
-        self.began = time.perf_counter()
+    Every ten seconds in which it does not move, and always where it is no terminal, a line says what is being done.
+    """
+
+    def __init__(self, name: str, expected: int) -> None:
+        self.name = name
+        self.began = self.told = time.perf_counter()
+        self.stream = sys.stderr  # while a run goes on, another is in its place
+        self.shrinks_from: int | None = None  # so many runs there were before it shrinks what it has found
         self.runs = 0
         self.bar: Any = click.progressbar(
             length=max(1, expected), label="exploring", file=sys.stderr, item_show_func=self._pace
@@ -258,8 +278,48 @@ class _Bar:
         return f"{self.runs / max(1e-9, time.perf_counter() - self.began):,.0f} runs a second"
 
     def __enter__(self) -> _Bar:
+        from fate.sim import guard, notices
+
         self.bar.__enter__()
+        notices.listener = self._line
+        guard.each_second.append(self._tell)
+        guard.begin(threading.get_ident())
         return self
+
+    @contextmanager
+    def shrinking(self) -> Iterator[None]:
+        """What has failed is run again, with fewer faults."""
+        from fate.sim import guard
+
+        self.shrinks_from = guard.runs
+        try:
+            yield
+        finally:
+            self.shrinks_from = None
+
+    def _tell(self) -> None:
+        from fate.sim import guard
+
+        if time.perf_counter() - self.told < TOLD_EVERY:
+            return
+        place = guard.place()
+        now = f"; the present run is at {place}" if place else ""
+        if self.shrinks_from is None:
+            self._line(f"{self.runs:,} runs so far{now}")
+        else:
+            self._line(f"shrinking what was found, {guard.runs - self.shrinks_from:,} runs so far{now}")
+
+    def _line(self, text: str) -> None:
+        self.told = time.perf_counter()
+        click.echo(f"{self.name}: {text}", file=self.stream)
+
+    def write_output(self) -> None:
+        """Show what the run has written that has been told of just now."""
+        from fate.sim import silence
+
+        lines = silence.written().splitlines()[-MOST_OUTPUT:]
+        if lines and not silence.loud:
+            click.echo("\n  ".join(["It wrote in that run:", *lines]), err=True)
 
     def clear(self) -> None:
         """Something else is about to be printed."""
@@ -267,9 +327,15 @@ class _Bar:
             click.echo("\r\033[2K", err=True, nl=False)
 
     def __call__(self, runs: int, total: int | None) -> None:
+        if sys.stderr.isatty():
+            self.told = time.perf_counter()
         self.bar.length = max(self.bar.length or 1, total or 1, runs)
         self.bar.update(runs - self.runs, current_item=None)
         self.runs = runs
 
     def __exit__(self, *error: object) -> None:
+        from fate.sim import guard, notices
+
+        guard.each_second.clear()
+        notices.listener = None
         self.bar.__exit__(None, None, None)

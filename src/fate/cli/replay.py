@@ -43,6 +43,8 @@ def command(id: str, program: str | None, debug: bool, everything: bool, kept: t
         words = ["-m", "pytest", "--fate-replay", id, *(["--pdb"] if debug else []), f"./{found.program}"]
         os.execv(sys.executable, [sys.executable, *words])
     settle(keep=kept)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
     from fate.sim.keep import lines_of
     from fate.sim.programs import Program

@@ -34,11 +34,13 @@ class Apart(type):
     real: the other. ours: what makes them in a universe; None: this class does.
     """
 
+    _stands_for: tuple[Any, Any]
+
     def __new__(
         cls, name: str, bases: tuple[type, ...], names: dict[str, Any], real: Any = None, ours: Any = None
     ) -> Any:
         """Make such a class; one that is derived from it stands for nothing."""
-        made = super().__new__(cls, name, bases, names)
+        made: Any = super().__new__(cls, name, bases, names)
         made._stands_for = real, ours
         return made
 

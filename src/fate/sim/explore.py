@@ -8,8 +8,6 @@ not depend on how many workers there are. How few faults are needed is `shrink`'
 
 from __future__ import annotations
 
-import contextlib
-import io
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,11 +18,12 @@ from typing import Any
 import msgspec
 
 from fate.sim.decisions import Decision
-from fate.sim.errors import ScenarioError
+from fate.sim.errors import BlockedThreadError, ScenarioError
 from fate.sim.faults import HAND_OFF, PENDING
 from fate.sim.keep import Kept, Runner, lines_of, number_of
 from fate.sim.programs import Runnable
 from fate.sim.shrink import Shrinker
+from fate.sim.silence import silent
 from fate.sim.trial import MOST_STEPS, Outcome, Rules, Trial, Usual, attempt, run, run_all, trouble_of
 
 BATCH = 8  # trials that travel together to a worker
@@ -200,6 +199,9 @@ def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
     seen: dict[frozenset[tuple[tuple[str, int], int]], Outcome] = {}
 
     def fails(faults: Mapping[tuple[str, int], int]) -> bool:
+        before = seen.get(frozenset(faults.items()))
+        if before is not None:  # a run may take as long as it hangs
+            return trouble.like(before.trouble)
         forced = tuple((label, n, value) for (label, n), value in faults.items())
         trial = msgspec.structs.replace(found.trial, forced=forced, drawn=False, origin="shrinking")
         outcome = run(program, rules, trial)
@@ -217,17 +219,23 @@ def histories(program: Runnable, rules: Rules, trial: Trial, count: int) -> list
     """The events of a trial, run as often as is asked for."""
     found = []
     for _ in range(count):
-        with contextlib.redirect_stdout(io.StringIO()):
+        with silent():
             found.append(attempt(program, rules, trial, history=True)[0].events)
     return found
 
 
 def keep(program: Runnable, rules: Rules, found: Outcome, runner: Runner) -> Kept | None:
-    """A failure that was found, shrunk and ready to be kept; None if it does not come a second time."""
+    """A failure that was found, shrunk and ready to be kept; None if it does not come a second time.
+
+    One that blocked the loop is kept as it is: each further run would take as long again.
+    """
+    if found.trouble is not None and found.trouble.error == BlockedThreadError.__name__:
+        id, trial = number_of(program.name, found.trial), msgspec.structs.replace(found.trial, origin="kept")
+        return Kept(id, program.name, runner, rules, trial, found.trouble, tuple(found.faults()))
     least = shrink(program, rules, found)
     if least is None or least.trouble is None:
         return None
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         result, failure = attempt(program, rules, least.trial, history=True)
     events = result.events
     id = number_of(program.name, least.trial)

@@ -356,8 +356,9 @@ class Host:
                     break
             if "_asyncgens" in loop.made:
                 loop.run_until_complete(loop.shutdown_asyncgens())
-        except StuckError:
-            pass  # one that will not be cancelled
+        except StuckError:  # one that will not be cancelled
+            if self.main is None:
+                self.universe.deaf += [leftovers.of_task(task) for task in self.pending()]
         finally:
             loop.close()
 

@@ -20,6 +20,7 @@ import msgspec
 from fate.sim.decisions import Decision
 from fate.sim.errors import ReplayError
 from fate.sim.trial import Rules, Trial, Trouble
+from fate.sim.words import plain_data
 
 FOLDER = ".fate"
 ID = re.compile("[0-9a-f]{8}")
@@ -87,9 +88,12 @@ class Store:
         """Write one; return where."""
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"{kept.id}.json"
-        text = msgspec.json.encode(kept)
+        try:
+            data = msgspec.json.encode(kept)
+        except UnicodeEncodeError:  # a lone surrogate
+            data = msgspec.json.encode(plain_data(msgspec.to_builtins(kept)))
         path.unlink(missing_ok=True)  # it may be a link to a file of somebody's
-        path.write_bytes(text)
+        path.write_bytes(data)
         return path
 
     def keep(self, kept: Kept, replay: str) -> str:

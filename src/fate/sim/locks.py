@@ -147,7 +147,7 @@ def get(queue: Any, block: bool = True, timeout: float | None = None) -> Any:
 
 BUILTINS: list[tuple[Any, Any]] = [
     (_acquire, acquire),
-    (_thread.LockType.acquire_lock, acquire),  # type: ignore[attr-defined]
+    (_thread.LockType.acquire_lock, acquire),
     (_thread.LockType.__enter__, acquire),
     (_acquire_again, acquire_again),
     (REENTRANT.__enter__, acquire_again),

@@ -35,6 +35,7 @@ from fate.sim import (
     clocks,
     descriptors,
     executors,
+    foreigners,
     locks,
     names,
     selecting,
@@ -132,7 +133,7 @@ ATTRIBUTES: list[tuple[Any, str, Any]] = [
     (threading.Thread, "join", threads.join),
     (ssl.SSLSocket, "_create", classmethod(tls.create)),
     (selectors.SelectSelector, "_select", staticmethod(choose(select.select, selecting.select))),
-    (mixins._LoopBoundMixin, "_get_loop", _get_loop),  # type: ignore[attr-defined]
+    (mixins._LoopBoundMixin, "_get_loop", _get_loop),
     *executors.METHODS,
     *selecting.METHODS,
 ]
@@ -199,6 +200,7 @@ class Patches:
 
     def _find(self) -> None:
         """Find every module's names for what is replaced."""
+        foreigners.there(sys.modules)
         places = []
         for module in list(sys.modules.values()):
             if module is None or getattr(module, "__name__", "").startswith("fate.sim"):

@@ -40,7 +40,7 @@ def state_of(handles: Iterable[Any]) -> tuple[Any, ...]:
         if not isinstance(owner, asyncio.Task):
             found += map(_of, (handle._callback, *handle._args))
             continue
-        part = owner.get_coro()
+        part: Any = owner.get_coro()
         while isinstance(part, CoroutineType):
             found.append((id(part.cr_code), part.cr_frame.f_lasti if part.cr_frame is not None else -1))
             found += [_of(thing) for thing in gc.get_referents(part) if not isinstance(thing, RUNNING)]

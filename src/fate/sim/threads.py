@@ -28,7 +28,7 @@ from fate.sim.states import NEVER
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
 
-PATIENCE = 20.0  # seconds of real time that a thread may run before it counts as one that never yields
+PATIENCE = 8.0  # seconds of real time that a thread may run before it counts as one that never yields
 PATIENCE_AT_THE_END = 1.0  # the same, when it has been told to end
 _real_start = _thread.start_new_thread
 _real_joinable: Any = getattr(_thread, "start_joinable_thread", None)

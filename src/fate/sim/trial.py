@@ -9,8 +9,6 @@ nobody made a mistake. `excuses` has the rules; `strict` switches them off.
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +22,7 @@ from fate.sim.excuses import Excuses
 from fate.sim.failures import Failure
 from fate.sim.faults import Faults
 from fate.sim.programs import Runnable
+from fate.sim.silence import silent
 from fate.sim.universe import DAY, Result, Universe
 
 Forced = tuple[str, int, int]  # label, n, value
@@ -188,7 +187,7 @@ def attempt_all(program: Runnable, rules: Rules, trial: Trial, history: bool = F
 
 def run(program: Runnable, rules: Rules, trial: Trial, everything: bool = False) -> Outcome:
     """Run it once, in silence. everything: have all decisions in the outcome."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with silent():
         result, failure, excused, lasting = attempt_all(program, rules, trial)
     decisions = tuple(result.decisions if everything else result.faults()) if failure or everything else ()
     return Outcome(

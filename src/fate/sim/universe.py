@@ -10,13 +10,14 @@ import functools
 import gc
 import inspect
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fate import singletons
-from fate.sim import failures, guard, leftovers, names, notices, patches, spinning, world
+from fate.sim import failures, foreigners, guard, leftovers, names, notices, patches, spinning, world
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import (
     BrokenPromiseError,
@@ -35,6 +36,7 @@ from fate.sim.network import Network
 from fate.sim.states import FREE_TURNS
 from fate.sim.story import describe_tasks
 from fate.sim.strikes import Strikes
+from fate.sim.words import plain, words_of
 
 if TYPE_CHECKING:
     from fate.sim.played import Child
@@ -139,6 +141,7 @@ class Universe(Generic[T]):
         self.promises: list[tuple[Callable[[], Any], str]] = []
         self.strikes = NO_STRIKES if self.faults is None else Strikes()
         self.result: Result[T] | None = None
+        self.deaf: list[leftovers.Leftover] = []  # tasks that have been cancelled, and go on
         self._seen: tuple[Any, ...] = ()  # what spins, when it was last looked at
         self._limit = limit
         self._begun = False
@@ -299,6 +302,7 @@ class Universe(Generic[T]):
         self.kernel.on_limit = self._over
         self.kernel.on_spin = self._spins
         patched = patches.patches()
+        modules = len(sys.modules)
         result: Result[T] = Result(self.seed, _chance=self.decisions)
         self.result = result
         world.current = self.world
@@ -320,6 +324,8 @@ class Universe(Generic[T]):
                 self._part()
                 if collects:
                     gc.enable()
+        if len(sys.modules) > modules:
+            foreigners.imported([*sys.modules][modules:])
         result.failures = [failure for failure in self.failures if not self.allowed.covers(failure)]
         return result
 
@@ -332,7 +338,8 @@ class Universe(Generic[T]):
             if blocked is not None:
                 result.error = blocked.with_traceback(error.__traceback__)
                 self._failed(blocked)
-            elif isinstance(error, SystemExit):  # whatever its code: what came after it has not been looked at
+            elif isinstance(error, SystemExit) or not guard.is_of_the_user(error):
+                # SystemExit, whatever its code: what came after it has not been looked at
                 result.error = error
                 self._failed(error)
             else:
@@ -352,9 +359,10 @@ class Universe(Generic[T]):
         for host in self.hosts.values():
             for report in host.loop.reports:
                 cause = report.get("exception")
-                told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
-                names = (*failures.names_of(cause), str(report.get("message")))
-                self.note("report", f"{report.get('message')}{told}", cause, host.name, names)
+                told = f": {type(cause).__name__}: {words_of(cause)}" if cause is not None else ""
+                message = words_of(report.get("message"))
+                names = (*failures.names_of(cause), message)
+                self.note("report", f"{message}{told}", cause, host.name, names)
                 result.reports.append(report)
         if self.kernel.history is not None:
             result.events, self.kernel.history = self.kernel.history, None
@@ -388,7 +396,7 @@ class Universe(Generic[T]):
         names: tuple[str, ...] = (),
     ) -> None:
         """Something went wrong. See `Failure`."""
-        self.failures.append(Failure(kind, message, error, host, self.kernel.now, names))
+        self.failures.append(Failure(kind, plain(message), error, host, self.kernel.now, tuple(map(plain, names))))
 
     def _failed(self, error: BaseException) -> None:
         kind = "stuck" if isinstance(error, StuckError) else "hang" if isinstance(error, HangError) else "exception"
@@ -413,6 +421,16 @@ class Universe(Generic[T]):
         finally:
             if singletons.here().states:
                 self._collect()  # lest what is left is reported in another universe
+            if self.deaf and self.result is not None and self.result.error is None and len(self.hosts) == 1:
+                text, allowed = (
+                    "; ".join(each.text for each in self.deaf),
+                    {n for each in self.deaf for n in each.names},
+                )
+                self.note(
+                    "leftover",
+                    f"not ended by being cancelled, and asyncio.run would wait for ever: {text}",
+                    names=tuple(allowed),
+                )
             self.kernel.forget()
             for path in self.world.paths:
                 if os.path.exists(path):

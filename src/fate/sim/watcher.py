@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_STOOD = 3  # so many other tasks are told of when a fault strikes
 
+MOST_EVENTS = 500_000  # of a history: who never ends must not fill the memory
+
 
 class Watcher:
     """An instrument of one host's loop (see `fate.core.engine.Instrument`).
@@ -98,7 +100,7 @@ class Watcher:
 
     def before(self, handle: Handle) -> None:
         """Note in the history what runs, and cancel at the hand-off what was chosen for it."""
-        if self.history is not None and handle._callback != self._forget:
+        if self.history is not None and len(self.history) < MOST_EVENTS and handle._callback != self._forget:
             self.history.append(self._event(handle))
         if self.any_faults:
             task = getattr(handle._callback, "__self__", None)
