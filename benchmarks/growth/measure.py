@@ -55,18 +55,20 @@ class Growth:
         return self.ratio > SEVEN
 
 
-def sample(operation: Operation, n: int) -> int:
+def sample(operation: Operation, n: int, *, settled: bool = True) -> int:
     """Nanoseconds of CPU time of n operations, once, on a loop of their own.
 
     Everything alive is collected and frozen before, and nothing is collected meanwhile: a walk through all that an
-    operation has made comes now and then, and would make one figure larger than the next.
+    operation has made comes now and then, and would make one figure larger than the next. settled: False, to see only
+    that it runs.
     """
     loop = Fate()
     try:
         work = operation.work(loop, n)
         next(work)
-        gc.collect()
-        gc.freeze()
+        if settled:
+            gc.collect()
+            gc.freeze()
         gc.disable()
         try:
             begin = time.process_time_ns()
