@@ -1302,21 +1302,24 @@ def sock_sendall(world: World, first: int, second: int) -> None:
     if watched.sock.fileno() < 0 or world.loop.is_closed() or watched.out.sent > LONGEST // 2:
         return
     size = SIZES[second % len(SIZES)]
-    data = watched.out.next(size)
-    watched.out.loses()
 
     async def send() -> None:
+        data = watched.out.next(size)
+        watched.out.loses()  # if it is broken off, nobody can say how much was sent
+        watched.out.sends(size)
+        if watched.sending:
+            watched.out.blurs()
+        watched.sending += 1
         done = False
         try:
             await world.loop.sock_sendall(watched.sock, data)
             done = True
         finally:
+            watched.sending -= 1
             if not done:
                 watched.out.blurs()
 
-    if watched.out.sure:
-        watched.out.sends(size)
-        world.start(send())
+    world.start(send())
 
 
 @action("sockets")
