@@ -317,6 +317,7 @@ def wait_a_moment(world: World, first: int, second: int) -> None:
 @action("private")
 def run_handle(world: World, first: int, second: int) -> None:
     odd: list[Any] = [None, 7, object(), asyncio.Handle(print, (), world.loop), Handle.__new__(Handle)]
+    world.bad_calls += first % len(odd) == 4  # that one is run, and has nothing to call
     world.attempt(world.loop.run_handle, odd[first % len(odd)])
 
 
@@ -996,12 +997,13 @@ def sendfile(world: World, first: int, second: int) -> None:
     size = min(size, LONGEST - offset)
     link.out.loses()  # of what is cancelled nobody can say how much was sent
 
-    transport, loop = link.transport, world.loop
+    transport, loop, busy = link.transport, world.loop, link.sending
+    link.sending += 1
+    if busy:
+        link.out.blurs()
 
     async def send() -> None:
         sent = 0
-        busy = link.sending
-        link.sending += 1
         link.out.sent += size  # whoever writes meanwhile is refused
         try:
             sent = await loop.sendfile(transport, file, offset, size or None, fallback=bool(second % 2))
