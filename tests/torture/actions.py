@@ -317,6 +317,7 @@ def wait_a_moment(world: World, first: int, second: int) -> None:
 @action("private")
 def run_handle(world: World, first: int, second: int) -> None:
     odd: list[Any] = [None, 7, object(), asyncio.Handle(print, (), world.loop), Handle.__new__(Handle)]
+    world.bad_calls += first % len(odd) == 4  # that one is run, and has nothing to call
     world.attempt(world.loop.run_handle, odd[first % len(odd)])
 
 
@@ -996,12 +997,13 @@ def sendfile(world: World, first: int, second: int) -> None:
     size = min(size, LONGEST - offset)
     link.out.loses()  # of what is cancelled nobody can say how much was sent
 
-    transport, loop = link.transport, world.loop
+    transport, loop, busy = link.transport, world.loop, link.sending
+    link.sending += 1
+    if busy:
+        link.out.blurs()
 
     async def send() -> None:
         sent = 0
-        busy = link.sending
-        link.sending += 1
         link.out.sent += size  # whoever writes meanwhile is refused
         try:
             sent = await loop.sendfile(transport, file, offset, size or None, fallback=bool(second % 2))
@@ -1302,21 +1304,24 @@ def sock_sendall(world: World, first: int, second: int) -> None:
     if watched.sock.fileno() < 0 or world.loop.is_closed() or watched.out.sent > LONGEST // 2:
         return
     size = SIZES[second % len(SIZES)]
-    data = watched.out.next(size)
-    watched.out.loses()
 
     async def send() -> None:
+        data = watched.out.next(size)
+        watched.out.loses()  # if it is broken off, nobody can say how much was sent
+        watched.out.sends(size)
+        if watched.sending:
+            watched.out.blurs()
+        watched.sending += 1
         done = False
         try:
             await world.loop.sock_sendall(watched.sock, data)
             done = True
         finally:
+            watched.sending -= 1
             if not done:
                 watched.out.blurs()
 
-    if watched.out.sure:
-        watched.out.sends(size)
-        world.start(send())
+    world.start(send())
 
 
 @action("sockets")

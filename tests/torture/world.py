@@ -20,13 +20,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fate import Fate
+from fate import Fate, defer
+from fate.errors import FateError
 from tests.torture.buffers import content, room
 from tests.torture.model import Call, Difference, Flow, Schedule, Thrown
 
 ALLOWED = (
     OSError, RuntimeError, ValueError, TypeError, BufferError, OverflowError, NotImplementedError,
-    asyncio.InvalidStateError,
+    asyncio.InvalidStateError, FateError, defer.AlreadyCalledError,
 )  # fmt: skip
 PLACES = [
     "call", "timer", "reader", "made", "received", "received", "buffer", "updated", "eof", "lost", "paused", "resumed",
@@ -275,6 +276,7 @@ class Watched:
         self.into = Flow(0, "")
         self.out = Flow(0, "")
         self.task: Any = None
+        self.sending = 0
 
 
 class Stopper:
