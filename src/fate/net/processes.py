@@ -150,8 +150,9 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         if self._proc is not None and self._returncode is None:
             if loop.get_debug():
                 logger.warning("Close running child process: kill %r", self)
-            with suppress(PermissionError):  # it has other rights than ours
-                self.kill()
+            with suppress(PermissionError, ChildProcessError, ProcessLookupError):  # it has other rights, or is gone
+                if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    self._proc.kill()  # which would take the exit code of one that has ended
 
 
 async def start(loop: Any, watch: Any, protocol: Any, args: Any, *how: Any, extra: Any = None, **options: Any) -> Any:
