@@ -129,7 +129,6 @@ class Engine(Owner):
         _thread_id: int | None
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
-        _nth: Callable[[list[Any], int], Handle]
 
     def __init__(self, poll: Poll, clock: Callable[[], int] | None = None) -> None:
         """
@@ -140,6 +139,7 @@ class Engine(Owner):
         self._clock = self._given_clock = clock
         self._own_time: Callable[[], float] | None = None
         self._unsettled: list[Handle] = []  # who waits for the turn to end
+        self._settled = 0  # so many of them are done with: while it is at them, it may come to them again
         self._owed = 0  # what they weigh
         self._queue: list[Any] = []  # append is atomic: other threads push here too
         self._head = 0  # the queue before this index has been consumed
@@ -183,7 +183,7 @@ class Engine(Owner):
     # -- scheduling ---------------------------------------------------------------------------------------------
 
     # The makers of handles repeat each other, and `_turn` repeats `_run`: uncompiled, a call costs as much as
-    # what it does. `_make`, `_run_next` and `_nth`, which only the compiled build has, are in the `.pxd`.
+    # what it does. `_make` and `_run_next`, which only the compiled build has, are in the `.pxd`.
 
     def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
         if COMPILED:
@@ -405,8 +405,8 @@ class Engine(Owner):
             now = self._clock() if self._clock is not None else clock_ns()
         self._polled_at = now
         for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
-            handle = self._nth(queue, index) if COMPILED else queue[index]
-            if handle._kind >= LASTING:  # else another thread pushed it meanwhile
+            handle = queue[index]
+            if handle is not None and handle._kind >= LASTING:  # else a thread pushed it, or a signal's handler took it
                 self._last_id += 1
                 handle.id = self._last_id
                 handle.cause = 0
@@ -439,8 +439,8 @@ class Engine(Owner):
 
     def run_turns(self) -> None:
         """Turn until `_stopping` is set, once at least."""
-        self._turning = False  # an exception may have ended a turn
         self._fast_turns = 0  # a run begins with a look at the world
+        current = self._current_id
         try:
             while True:
                 self._turn()
@@ -450,18 +450,14 @@ class Engine(Owner):
             self._poll.remind()
             raise
         finally:
+            self._current_id = current
             self._shared.forget()
-            self._current_id = 0
             for index in range(self._head, len(self._queue)):  # they wait for a run that may never come
                 track(self._queue[index])
 
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would: in its context, its errors reported."""
-        cause = self._current_id
-        try:
-            self._run(handle)
-        finally:
-            self._current_id = cause
+        self._run(handle)
 
     def _turn(self) -> int:
         queue = self._queue
@@ -470,6 +466,7 @@ class Engine(Owner):
         else:
             self._look()
         nested = self._turning  # a callback that turns the loop itself
+        current = self._current_id
         self._turning = True
         end = len(queue)
         outer = shared = self._shared
@@ -477,24 +474,34 @@ class Engine(Owner):
             self._shared = shared = SharedContext()
         fast = COMPILED  # uncompiled, a local variable is the cheapest to read
         error = None
+        # A turn inside this one goes on in the same queue, from `_head`, which is therefore asked for again after each
+        # callback. It shortens nothing: only the outermost turn does, at its end.
+        head = self._head
         try:
-            for head in range(self._head, end):
-                self._head = head + 1
+            while head < end:
                 if fast and self._instrument is None:
+                    self._head = head + 1
                     handle = self._run_next(queue, head, shared)
+                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                        handle = None  # it has run already: somebody queued it twice
                 else:
-                    handle = queue[head]
-                    queue[head] = None
+                    handle = queue[head] if head < len(queue) else None
+                    self._head = head + 1
+                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                        queue[head] = handle = None
                 if handle is not None and not handle._cancelled:  # None: it has run, maybe in a nested turn
                     self._current_id = handle.id
                     if self._instrument is not None:
-                        error = self._run_watched(handle, self._instrument)
+                        error = self._run_watched(handle, self._instrument, queue, head)
                     elif handle._kind == SOURCE:
+                        queue[head] = None
                         error = handle._fire()
                     elif not fast:
                         try:
-                            handle._snapshot.run(handle._callback, *handle._args)
+                            queue[head] = None; handle._snapshot.run(handle._callback, *handle._args)  # noqa: E702  # fmt: skip
                         except BaseException as failure:  # as in `run_in_context`
+                            if queue[head] is handle:  # a signal's handler raised it, before the callback began
+                                raise
                             error = failure
                     elif handle._kind == SHARING:
                         error = shared.run(handle._snapshot, handle._callback, handle._args)
@@ -507,20 +514,21 @@ class Engine(Owner):
                         self._settle()
                     if handle._kind < LASTING:
                         handle._loop = handle._callback = handle._args = handle._snapshot = None
+                head = self._head
         finally:
+            if self._head == head + 1 and head < len(queue) and queue[head] is not None:
+                self._head = head  # an exception came before it began: it is the next to run
             try:
                 if self._unsettled:
                     self._settle()
             finally:
+                self._shared = outer
+                self._turning = nested
+                self._current_id = current
                 shared.leave()
-            self._shared = outer
         handle = None  # keep nothing of it alive until the next turn ends
-        self._current_id = 0
-        if not nested:
-            self._turning = False
-            if self._head >= COMPACT:
-                del queue[: self._head]  # what other threads append meanwhile stays
-                self._head = 0
+        if not nested and self._head >= COMPACT:
+            del queue[: self._head]; self._head = 0  # noqa: E702  # fmt: skip  # what other threads append stays
         return 0
 
     def _fail(self, handle: Handle, error: BaseException, shared: SharedContext) -> int:
@@ -534,24 +542,27 @@ class Engine(Owner):
         return 0
 
     def _run(self, handle: Handle) -> int:
+        """Run `handle` by hand. It may be in the queue or among the timers as well, and be run again from there."""
+        current = self._current_id
         self._current_id = handle.id
         try:
             if self._instrument is None:
                 error = self._run_plainly(handle)
             else:
-                error = self._run_watched(handle, self._instrument)
+                error = self._run_watched(handle, self._instrument, [None], 0)
             if error is not None:
                 self._callback_failed(handle, error)
         finally:
             if self._unsettled and not self._turning:
                 self._settle()
-            if handle._kind < LASTING:
-                handle._empty()
+            self._current_id = current
         return 0
 
     def _run_plainly(self, handle: Handle) -> BaseException | None:
         if handle._kind == SOURCE:
             return handle._fire()
+        if handle._args is None:
+            return None  # it has run
         return run_in_context(self._own_context(handle), handle._callback, handle._args)
 
     def queue_source(self, source: Handle) -> int:
@@ -588,26 +599,45 @@ class Engine(Owner):
         self._current_id = 0
         self._owed = 0
         unsettled = self._unsettled
-        done = 0
         try:
-            while done < len(unsettled):  # it may get longer
-                handle = self._nth(unsettled, done) if COMPILED else unsettled[done]
-                done += 1
-                handle._settle()
+            while self._settled < len(unsettled):  # it may get longer, and what is done may come here again
+                handle = unsettled[self._settled]
+                self._settled += 1
+                try:
+                    handle._settle()
+                except BaseException:
+                    if not COMPILED:  # a signal's handler may have raised it, in the midst of it
+                        unsettled.append(handle)
+                    raise
         finally:
-            if done == len(unsettled) == 1:
-                pop_last(unsettled)  # an eighth of what the next takes
+            if self._settled == len(unsettled) == 1:
+                pop_last(unsettled); self._settled = 0  # noqa: E702  # fmt: skip  # an eighth of what the next takes
             else:
-                del unsettled[:done]
+                del unsettled[: self._settled]; self._settled = 0  # noqa: E702  # fmt: skip
         return 0
 
-    def _run_watched(self, handle: Handle, instrument: Instrument) -> BaseException | None:
-        """Run `handle` between the instrument's two calls; an instrument that fails is taken away, not the handle."""
+    def _run_watched(
+        self, handle: Handle, instrument: Instrument, queue: list[Any], place: int
+    ) -> BaseException | None:
+        """Run `handle` between the instrument's two calls; an instrument that fails is taken away, not the handle.
+
+        It leaves the queue where it begins.
+        """
         try:
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error = self._run_plainly(handle)
+        error = None
+        if COMPILED or handle._kind == SOURCE:
+            queue[place] = None
+            error = self._run_plainly(handle)
+        elif handle._args is not None:
+            try:
+                queue[place] = None; handle._snapshot.run(handle._callback, *handle._args)  # noqa: E702  # fmt: skip
+            except BaseException as failure:
+                if queue[place] is handle:  # as in `_turn`
+                    raise
+                error = failure
         if self._instrument is instrument:
             try:
                 instrument.after(handle)
