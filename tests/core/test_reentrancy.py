@@ -188,3 +188,59 @@ def test_a_queue_that_a_callback_shortens_is_no_catastrophe() -> None:
         engine.call_soon(log.append, index)
     engine.full_turn()
     assert log == []
+
+
+# -- what programs see that turn a loop by hand, or watch it -----------------------------------------------------------
+
+
+def test_handles_are_asyncios_to_isinstance(loop: Fate) -> None:
+    soon, later = loop.call_soon(print), loop.call_later(5, print)
+    assert isinstance(soon, asyncio.Handle) and not isinstance(soon, asyncio.TimerHandle)
+    assert isinstance(later, asyncio.TimerHandle) and isinstance(later, asyncio.Handle)
+    assert later.when() > loop.time()
+    soon.cancel()
+    later.cancel()
+    assert soon.cancelled() and later.cancelled()
+
+
+def test_what_waits_is_shown_as_asyncios_loops_show_it(loop: Fate) -> None:
+    log: list[int] = []
+    first, second = loop.call_soon(log.append, 1), loop.call_soon(log.append, 2)
+    late, early = loop.call_later(9, log.append, 9), loop.call_later(5, log.append, 5)
+    assert list(loop._ready) == [first, second] and len(loop._ready) == 2 and loop._ready
+    assert list(loop._scheduled) == [early, late] and loop._scheduled[0] is early
+    assert loop._ready.popleft() is first
+    loop._ready.append(early)  # it does not wait for its time any more
+    assert list(loop._ready) == [second, early] and list(loop._scheduled) == [late]
+    loop._ready.append(asyncio.Handle(log.append, (3,), loop))
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert log == [2, 5, 3]
+    assert not loop._ready
+
+
+def test_whoever_replaces_the_method_that_runs_asyncios_handles_sees_fates(
+    loop: Fate, monkeypatch: pytest.MonkeyPatch, reports: list
+) -> None:
+    seen: list[Any] = []
+    plain = asyncio.Handle._run
+
+    def watching(handle: Any) -> None:
+        seen.append(handle._callback)
+        plain(handle)
+
+    def fails() -> None:
+        raise LookupError
+
+    log: list[int] = []
+    monkeypatch.setattr(asyncio.Handle, "_run", watching)
+    loop.call_soon(log.append, 1)
+    loop.call_soon(fails)
+    loop.call_later(0, loop.stop)
+    loop.run_forever()
+    assert log == [1] and len(seen) == 3 and fails in seen
+    assert [type(report["exception"]) for report in reports] == [LookupError]
+    monkeypatch.setattr(asyncio.Handle, "_run", plain)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert len(seen) == 3

@@ -28,6 +28,7 @@ cdef object TIME
 
 
 cdef class Poll:
+    cdef public object _serves
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
     cpdef unsigned int events(self, int fd) except? 0xffffffff
     cpdef Handle set_reader(self, int fd, Handle handle)
@@ -52,6 +53,7 @@ cdef class Engine(Owner):
     cdef public int64_t _last_id
     cdef readonly int64_t _current_id
     cdef readonly object _instrument
+    cdef readonly object _run_by
     cdef SharedContext _shared
     cdef object _clock
     cdef object _given_clock
@@ -135,10 +137,16 @@ cdef class Engine(Owner):
     @cython.locals(queue=list, shared=SharedContext, outer=SharedContext, fast=bint, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint, current=int64_t)
     cdef int _turn(self) except -1
 
+    @cython.locals(queue=list, handle=Handle, index=Py_ssize_t)
+    cdef int _number(self, Py_ssize_t first) except -1
+    @cython.locals(queue=list, handle=Handle)
+    cpdef object take_first(self)
+    cpdef object put(self, Handle handle, bint first=*)
+    cdef int _reset(self) except -1
     cdef int _fail(self, Handle handle, object error, SharedContext shared) except -1
 
     @cython.locals(current=int64_t)
-    cdef int _run(self, Handle handle) except -1
+    cdef int _run(self, Handle handle, list queue, Py_ssize_t place) except -1
     cdef int settle_later(self, Handle handle) except -1
     cdef int hurry(self) except -1
     cdef int queue_source(self, Handle source) except -1
@@ -147,7 +155,7 @@ cdef class Engine(Owner):
     cdef int _settle(self) except -1
     @cython.locals(current=int64_t)
     cpdef settle(self)
-    cdef object _run_plainly(self, Handle handle)
+    cdef object _run_plainly(self, Handle handle, list queue, Py_ssize_t place)
 
     cdef object _run_watched(self, Handle handle, object instrument, list queue, Py_ssize_t place)
 

@@ -64,6 +64,9 @@ class Instrument(Protocol):
 class Poll:
     """How the engine waits for the world. `fate.net.poll` has the real ones."""
 
+    if TYPE_CHECKING:
+        _serves: Any  # a weak reference to the loop that it waits for, or None
+
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever), append the handles of what came to `ready`."""
         raise NotImplementedError
@@ -115,8 +118,22 @@ class Poll:
         """
         self.set_reader(fd, source)
 
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """For programs that turn a loop by hand, as nest_asyncio does: wait up to `timeout` seconds, None for ever.
+
+        Unlike a selector's it returns an empty list: the handles of what came are in the loop's queue already.
+        """
+        loop = None if self._serves is None else self._serves()
+        if loop is not None:
+            loop.poll_once(timeout)
+        return []
+
     def remind(self) -> None:
         """Tell of all again that sources were told of once: an exception may have kept them from reading."""
+
+
+if not COMPILED:
+    Poll._serves = None
 
 
 class Engine(Owner):
@@ -148,6 +165,7 @@ class Engine(Owner):
         self._current_id = 0
         self._shared = SharedContext()
         self._instrument: Instrument | None = None
+        self._run_by: Callable[[Handle], BaseException | None] | None = None  # if an instrument watches, see `run_by`
         self._asleep = False
         self._turning = False
         self._fast_turns = 0
@@ -198,10 +216,9 @@ class Engine(Owner):
             handle._kind = ONCE
         self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
-        self._queue.append(handle)
         if COMPILED and self._thread_id is None:  # nobody knows when it will run
             track(handle)
-        return handle
+        self._queue.append(handle); return handle  # noqa: E702  # fmt: skip  # one line: see "Interrupts" in design.md
 
     def _push_timer(
         self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
@@ -317,8 +334,7 @@ class Engine(Owner):
         handle._kind = ONCE
         self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
-        self._queue.append(handle)
-        return handle
+        self._queue.append(handle); return handle  # noqa: E702  # fmt: skip
 
     def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -333,8 +349,13 @@ class Engine(Owner):
         if self._thread_id != get_ident():
             handle.cause = 0  # whatever runs there now has not caused it
         if self._asleep:
-            self._asleep = False
-            self._wake()
+            try:
+                self._wake()
+            except BaseException:  # a signal's handler: the loop shall not sleep on
+                self._wake()
+                raise
+            finally:
+                self._asleep = False
         return handle
 
     def call_later(
@@ -404,12 +425,8 @@ class Engine(Owner):
                 self._asleep = False
             now = self._clock() if self._clock is not None else clock_ns()
         self._polled_at = now
-        for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
-            handle = queue[index]
-            if handle is not None and handle._kind >= LASTING:  # else a thread pushed it, or a signal's handler took it
-                self._last_id += 1
-                handle.id = self._last_id
-                handle.cause = 0
+        if len(queue) > first:
+            self._number(first)
         if self._own_time is not None:  # whoever moves it looks when what is due comes
             self._fast_turns = 0
             self._timers.collect(self._now(), queue)
@@ -455,9 +472,88 @@ class Engine(Owner):
             for index in range(self._head, len(self._queue)):  # they wait for a run that may never come
                 track(self._queue[index])
 
+    def poll_once(self, timeout: float | None) -> None:
+        """Wait up to `timeout` seconds, None for ever, and queue what comes; for those who turn the loop by hand."""
+        if self._unsettled:
+            self._settle()
+        queue = self._queue
+        first = len(queue)
+        nanoseconds = -1 if timeout is None else ceil(min(max(timeout, 0.0), 86400.0) * 1e9)
+        self._asleep = nanoseconds != 0
+        try:
+            self._poll.poll(nanoseconds if first == self._head else 0, queue)
+        finally:
+            self._asleep = False
+        self._number(first)
+
+    def _number(self, first: int) -> int:
+        """What a poll appended from `first` on comes many times: a new id for each."""
+        queue = self._queue
+        for index in range(first, len(queue)):
+            handle = queue[index]
+            if handle is not None and handle._kind >= LASTING:  # else a thread pushed it, or a signal's handler took it
+                self._last_id += 1
+                handle.id = self._last_id
+                handle.cause = 0
+        return 0
+
+    def take_first(self) -> Handle | None:
+        """Take the handle that is the next to run out of the queue, for those who run it by hand; None: there is none.
+
+        A cancelled one is given too, as asyncio's queue does.
+        """
+        queue = self._queue
+        while self._head < len(queue):
+            handle: Handle | None = queue[self._head]
+            queue[self._head] = None
+            self._head += 1
+            if handle is not None:
+                track(handle)  # nobody knows what becomes of it
+                return handle
+        return None
+
+    def put(self, handle: Handle, first: bool = False) -> None:
+        """Put a handle of this engine into the queue again, at its end or as the next to run; not among the timers.
+
+        Nothing is done for one that was cancelled or has run.
+        """
+        if handle._cancelled or (handle._args is None and handle._kind != SOURCE):
+            return
+        if isinstance(handle, TimerHandle) and handle._slot != READY:
+            self._timers.remove(handle)
+        if not first:
+            self._queue.append(handle)
+        elif self._head:
+            self._queue[self._head - 1] = handle
+            self._head -= 1
+        else:
+            self._queue.insert(0, handle)
+
+    def _reset(self) -> int:
+        """Before a run inside no other: an exception may have ended the one before anywhere."""
+        self._turning = False
+        self._current_id = 0
+        return 0
+
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would: in its context, its errors reported."""
-        self._run(handle)
+        self._run(handle, [None], 0)
+
+    def run_early(self, handles: list[Handle]) -> None:
+        """Run handles that are in the queue, in this order, now and not when their turn comes.
+
+        Those that have not begun when an exception comes stay where they are.
+        """
+        queue = self._queue
+        place = self._head
+        for handle in handles:
+            if place >= len(queue) or place < self._head:
+                place = self._head  # a handler has turned the loop
+            while place < len(queue) and queue[place] is not handle:
+                place += 1
+            if place < len(queue):
+                self._run(handle, queue, place)
+                handle.cancel()
 
     def _turn(self) -> int:
         queue = self._queue
@@ -541,15 +637,18 @@ class Engine(Owner):
                 handle._empty()
         return 0
 
-    def _run(self, handle: Handle) -> int:
-        """Run `handle` by hand. It may be in the queue or among the timers as well, and be run again from there."""
+    def _run(self, handle: Handle, queue: list[Any], place: int) -> int:
+        """Run `handle` by hand. It may be in the queue or among the timers as well, and be run again from there.
+
+        queue, place: what becomes None as it begins.
+        """
         current = self._current_id
         self._current_id = handle.id
         try:
             if self._instrument is None:
-                error = self._run_plainly(handle)
+                error = self._run_plainly(handle, queue, place)
             else:
-                error = self._run_watched(handle, self._instrument, [None], 0)
+                error = self._run_watched(handle, self._instrument, queue, place)
             if error is not None:
                 self._callback_failed(handle, error)
         finally:
@@ -558,7 +657,29 @@ class Engine(Owner):
             self._current_id = current
         return 0
 
-    def _run_plainly(self, handle: Handle) -> BaseException | None:
+    def fire(self, source: Handle) -> None:
+        """Have a handle that does its own work do it; raises what it raises."""
+        error = source._fire()
+        if error is not None:
+            raise error
+
+    def run_by(self, run: Callable[[Handle], BaseException | None] | None) -> None:
+        """While an instrument watches, have `run` run every handle and return what came out of it; None: the engine."""
+        self._run_by = run
+
+    def _run_plainly(self, handle: Handle, queue: list[Any], place: int) -> BaseException | None:
+        """Run `handle`, which leaves its place in the queue as it begins."""
+        if not COMPILED and handle._args is not None and self._run_by is None:
+            try:
+                queue[place] = None; handle._snapshot.run(handle._callback, *handle._args)  # noqa: E702  # fmt: skip
+            except BaseException as failure:
+                if queue[place] is handle:  # as in `_turn`
+                    raise
+                return failure
+            return None
+        queue[place] = None
+        if self._run_by is not None:
+            return self._run_by(handle)
         if handle._kind == SOURCE:
             return handle._fire()
         if handle._args is None:
@@ -627,17 +748,7 @@ class Engine(Owner):
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error = None
-        if COMPILED or handle._kind == SOURCE:
-            queue[place] = None
-            error = self._run_plainly(handle)
-        elif handle._args is not None:
-            try:
-                queue[place] = None; handle._snapshot.run(handle._callback, *handle._args)  # noqa: E702  # fmt: skip
-            except BaseException as failure:
-                if queue[place] is handle:  # as in `_turn`
-                    raise
-                error = failure
+        error = self._run_plainly(handle, queue, place)
         if self._instrument is instrument:
             try:
                 instrument.after(handle)

@@ -29,6 +29,7 @@ cdef class Timers:
     cdef int64_t _tick
     cdef list _levels
     cdef list _near
+    cdef list _moving
     cdef bint _sorted
 
     @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level, last=TimerHandle)
@@ -40,8 +41,16 @@ cdef class Timers:
     @cython.locals(target=int64_t, near=list, handle=TimerHandle)
     cpdef int collect(self, double now, list ready) except -1
 
-    @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slots=list, lists=list, handle=TimerHandle)
     cdef int _advance(self, int64_t target) except -1
+
+    @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slots=list, lists=list, handle=TimerHandle)
+    cdef int _move(self, int64_t target) except -1
+
+    @cython.locals(handle=TimerHandle, found=dict)
+    cdef int _file_anew(self) except -1
+
+    @cython.locals(slots=list, index=Py_ssize_t)
+    cdef Py_ssize_t _place_of(self, TimerHandle handle, object slots) except -2
 
     @cython.locals(near=list, handle=TimerHandle, index=Py_ssize_t)
     cdef int _sort_near(self) except -1

@@ -64,12 +64,13 @@ class Timers:
         self.count = 0
         self._tick = _tick_of(now)
         self._levels = [Level(number) for number in range(LEVELS)]
+        self._moving: list[TimerHandle] | None = None  # taken from their slot, and not yet filed again
         self._near: list[TimerHandle] = []  # latest first, so that the next to fire is cheap to take off
         self._sorted = True
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
-        self.count += 1
+        self.count += 1  # first of all: should an exception come before it is filed, one too many does no harm
         if 0.0 < handle._when < END:
             tick = int(handle._when * TICKS_PER_SECOND)
         else:
@@ -93,7 +94,6 @@ class Timers:
             level += 1
         lane = self._levels[level]
         index = (tick >> lane.shift) & 63
-        lane.occupied |= ONE << index
         lists = lane.slots
         if lists is None:
             lists = lane.slots = [None] * SLOTS
@@ -102,6 +102,7 @@ class Timers:
             slots = lists[index] = []
         handle._slot = level * 64 + index
         handle._index = len(slots)
+        lane.occupied |= ONE << index
         slots.append(handle)
         return 0
 
@@ -114,17 +115,37 @@ class Timers:
         else:
             lane = self._levels[number >> 6]
             slots = lane.slots[number & 63]
-        last = pop_last(slots) if COMPILED else slots.pop()
+        if slots is None or index >= len(slots) or slots[index] is not handle:
+            index = self._place_of(handle, slots)
+            if index < 0:
+                handle._slot = READY  # it is being moved: `_move` leaves it out
+                return 0
+        last = slots[-1] if not COMPILED else pop_last(slots)
         if last is not handle:
-            slots[index] = last
+            if COMPILED:
+                slots[index] = last
+            else:
+                slots[index] = slots.pop()
             last._index = index
             if number == NEAR:
                 self._sorted = False
-        elif not slots and number != NEAR:
-            lane.occupied &= ~(ONE << (number & 63))
+        else:
+            if not COMPILED:
+                slots.pop()
+            if not slots and number != NEAR:
+                lane.occupied &= ~(ONE << (number & 63))
         handle._slot = READY
         self.count -= 1
         return 0
+
+    def _place_of(self, handle: TimerHandle, slots: Any) -> int:
+        """The index of `handle` in a list, -1 if it is not there. Its own index is right unless an exception came
+        between two steps, or the collector runs something while timers are being moved."""
+        if slots is not None:
+            for index in range(len(slots)):
+                if slots[index] is handle:
+                    return index
+        return -1
 
     def collect(self, now: float, ready: list[TimerHandle]) -> int:
         """Move every timer due at `now` to the end of `ready`, earliest first; return how many."""
@@ -141,14 +162,30 @@ class Timers:
             handle = near[-1]
             if handle._when > now:
                 break
-            near.pop()
             handle._slot = READY
-            ready.append(handle)
+            ready.append(pop_last(near) if COMPILED else near.pop())
             self.count -= 1
         return before - self.count
 
     def _advance(self, target: int) -> int:
         """Make `target` the present tick: timers of passed slots become near, coarse ones move closer."""
+        try:
+            self._move(target)
+        except BaseException:  # no memory, or uncompiled a signal's handler
+            self._file_anew()
+            raise
+        return 0
+
+    def _file_anew(self) -> int:
+        """File every timer again: moving them has been cut short."""
+        found = {id(handle): handle for handle in [*self.pending(), *(self._moving or ())] if handle._slot != READY}
+        self.clear()
+        self._moving = None
+        for handle in found.values():
+            self.add(handle)
+        return 0
+
+    def _move(self, target: int) -> int:
         difference = (target ^ self._tick) >> 6
         top = 0
         while difference:
@@ -168,11 +205,13 @@ class Timers:
             lists = lane.slots
             for digit in range(64):
                 if mask >> digit & 1:
-                    slots = lists[digit]
+                    slots = self._moving = lists[digit]
                     lists[digit] = None
-                    self.count -= len(slots)
                     for handle in slots:
-                        self.add(handle)
+                        if handle._slot != READY:  # it was cancelled meanwhile, by what the collector ran
+                            self.add(handle)
+                        self.count -= 1
+                    self._moving = None
         return 0
 
     def _sort_near(self) -> int:
@@ -203,7 +242,10 @@ class Timers:
                 index = 0
                 while not lane.occupied >> index & 1:
                     index += 1
-                slots = lane.slots[index]
+                slots = lane.slots[index] or ()
+                if not slots:  # an exception came before its timer was filed
+                    lane.occupied &= ~(ONE << index)
+                    return 0.0 if self.pending() else float("inf")
                 if len(slots) > CROWD:
                     shift = lane.shift
                     start = ((self._tick >> (shift + 6)) << 6 | index) << shift

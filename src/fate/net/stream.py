@@ -112,6 +112,10 @@ class Stream(Handle):
         self._watched = False
         self._corked = False
         self._owns_context = False
+        self._missed = False
+        if not COMPILED:
+            self._held: Any = None  # what has been received and not handed over
+            self._sent = -1  # what the last send took, until that is accounted for
         self._lost = False
         if peer is None and (extra is None or "peername" not in extra):
             if sock.family in FAMILIES:
@@ -192,10 +196,20 @@ class Stream(Handle):
             else:
                 error = context.run(self._read_guarded)
         except BaseException as failure:  # the engine decides what becomes of it
-            error = failure
             if entered:
                 error = self._read_failed(failure)
                 leave(context)
+            elif isinstance(failure, RuntimeError):  # `data_received`, which turns the loop, has not returned
+                self._missed = True
+                return None
+            else:
+                error = failure
+        if not COMPILED and self._held is not None:  # a signal's handler raised before it was handed over
+            self._missed = True
+        if self._missed:  # and it was told once only
+            self._missed = False
+            if self._watched:
+                self._engine.queue_source(self)
         return error
 
     def _read_guarded(self) -> BaseException | None:
@@ -250,6 +264,8 @@ class Stream(Handle):
         """Take what has come and hand it to the protocol, whose errors come out."""
         if self._buffered:
             return self._read_into()
+        if not COMPILED:
+            return self._read_by_steps()
         found: Any = receive(fd_of(self._socket), self._want)
         if type(found) is not bytes:
             if found is not None:
@@ -266,6 +282,27 @@ class Stream(Handle):
         self._protocol.data_received(data)
         if COMPILED:
             give_back(data)
+        return 0
+
+    def _read_by_steps(self) -> int:
+        """As `_read`, uncompiled, where an exception may come between two lines: what has come is held until then."""
+        if self._held is None:
+            self._held = receive(fd_of(self._socket), self._want)
+        found = self._held
+        if type(found) is not bytes:
+            self._held = None
+            if found is not None:
+                self._fatal_error(found, "Fatal read error on socket transport")
+            return 0
+        count = len(found)
+        if count == 0:
+            self._held = None
+            return self._read_end()
+        if self._edge and (count == self._want or self._index):
+            self._engine.queue_source(self)  # there may be more
+        self._want = LARGE if count >= MUCH else SMALL
+        receiver = self._protocol.data_received
+        self._held = None; receiver(found)  # noqa: E702  # fmt: skip
         return 0
 
     def _read_into(self) -> int:
@@ -442,6 +479,8 @@ class Stream(Handle):
 
     def _push_out(self) -> int:
         """Send as much of what is kept as the kernel takes. Returns the number of the error, 0 for none."""
+        if not COMPILED:
+            return self._push_out_by_steps()
         size = self._size
         rest = self._rest
         if rest is None:
@@ -464,6 +503,22 @@ class Stream(Handle):
                 self._advance(sent)
         return 0
 
+    def _push_out_by_steps(self) -> int:
+        """As `_push_out`, uncompiled, where an exception may come between any two lines."""
+        if self._sent < 0 and self._size:
+            self._sent = send_pieces(fd_of(self._socket), self._first, self._offset, self._rest or [])
+            if self._sent < 0:
+                number, self._sent = -self._sent, -1
+                return number
+        if self._sent > 0:
+            pieces = [self._first, *(self._rest or ())]
+            place = self._offset + self._sent
+            while pieces and place >= len(pieces[0]):
+                place -= len(pieces.pop(0))
+            self._first, self._rest, self._offset, self._size, self._sent = (pieces or [None])[0], pieces[1:] or None, place, self._size - self._sent, -1  # noqa: E501  # fmt: skip
+        self._sent = -1
+        return 0
+
     def _advance(self, sent: int) -> int:
         """Forget the first `sent` bytes of several pieces; some are left."""
         rest = self._rest
@@ -482,6 +537,8 @@ class Stream(Handle):
     def _drop(self) -> int:
         self._first = self._rest = None
         self._size = 0
+        if not COMPILED:
+            self._sent = -1
         if self._writer is not None:
             self._unwait()
         return 0
