@@ -700,10 +700,12 @@ cdef class Epoll:
     cpdef int wait(self, int64_t timeout_ns) except -1:
         """Wait for events: 0 polls and keeps the GIL, negative waits for ever. Returns how many came.
 
-        A signal ends the wait early, after its Python handler has run. A profiler sees the wait as a call of `poll`.
+        A signal ends the wait early, after its Python handler has run. Where something came handlers have run before
+        it was taken: one that raises, or turns the loop, would lose it. A profiler sees the wait as a call of `poll`.
         """
         cdef int count
         cdef int64_t ms
+        PyErr_CheckSignals()
         if self._fd < 0:
             raise ValueError("I/O operation on closed epoll object")
         if timeout_ns == 0:
@@ -725,11 +727,11 @@ cdef class Epoll:
                         count = epoll_wait(self._fd, self._buffer, 256, <int>min(ms, 2000000000))
         if count == 0:
             self._unasked = 0  # timers, which may be far apart
-        if count < 0:
-            if errno != EINTR:
+        if count <= 0:
+            if count < 0 and errno != EINTR:
                 PyErr_SetFromErrno(OSError)
             count = 0
-        PyErr_CheckSignals()
+            PyErr_CheckSignals()
         return count
 
     def poll(self, int64_t timeout_ns):
@@ -743,15 +745,16 @@ cdef class Epoll:
     cpdef int spin(self, int64_t ns) except -1:
         """As `wait`, not sleeping but looking again and again, without the GIL."""
         cdef int count
+        PyErr_CheckSignals()
         if self._fd < 0:
             raise ValueError("I/O operation on closed epoll object")
         with nogil:
             count = fate_epoll_spin(self._fd, self._buffer, 256, ns)
-        if count < 0:
-            if errno != EINTR:
+        if count <= 0:
+            if count < 0 and errno != EINTR:
                 PyErr_SetFromErrno(OSError)
             count = 0
-        PyErr_CheckSignals()
+            PyErr_CheckSignals()
         return count
 
     cpdef close(self):

@@ -36,13 +36,14 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fate import singletons, sources
-from fate._native import compiled, loop_threads, own, this_thread
+from fate import running, singletons, sources
+from fate._native import compiled, is_instance, own
 from fate.core.engine import Engine, Instrument, Poll, Time
 from fate.core.fuse import Fuse, check_due, check_seconds
-from fate.core.handle import Handle, TimerHandle
+from fate.core.handle import Handle, TimerHandle, show_as
 from fate.core.instruments import Instruments
 from fate.core.record import Recorder
+from fate.core.waiting import Ready, Scheduled
 from fate.errors import (
     FuseTimeError,
     LoopClosedError,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter the loop's own may be closed before it
+HANDLE_RUN = asyncio.Handle._run
 STDLIB_NAMES = {
     SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
@@ -86,10 +88,21 @@ STDLIB_NAMES = {
         "_do_read__buffered", "_do_shutdown", "_do_write", "_fatal_error", "_get_app_transport", "_process_outgoing",
         "_start_shutdown", "_write_appdata",
     ],
+    asyncio.Handle: ["_run"],
     events: ["_set_running_loop", "_get_running_loop"],
     coroutines: ["_is_debug_mode"],
     format_helpers: ["extract_stack", "_format_callback_source"],
 }  # fmt: skip
+
+
+class Nobody:
+    """An instrument that looks at nothing: with one, the engine asks who runs its handles."""
+
+    def before(self, handle: Handle) -> None:
+        pass
+
+    def after(self, handle: Handle) -> None:
+        pass
 
 
 class SlowCallbacks:
@@ -118,6 +131,21 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
+class End:
+    """Stops the run that waits for a future when that is done. One that an interrupt has left behind stops no other."""
+
+    __slots__ = ("loop",)
+
+    def __init__(self, loop: Fate) -> None:
+        self.loop = loop
+
+    def __call__(self, future: Any) -> None:
+        if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
+            return  # the run has ended with it
+        if self.loop._awaited is self:
+            self.loop.stop()
+
+
 class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
@@ -133,8 +161,8 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
     # A loop's dict holds fewer than 30 attributes: with more, CPython shares no keys, and no longer specialises calls
     # of its methods. `call_soon` takes a fifth longer then.
     __slots__ = (
-        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_fuses_ended", "_held", "_lit", "_names",
-        "_receivers", "_shut_down", "_sources", "_stacks", "_telling", "_threads",
+        "_awaited", "_awaiting", "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_fuses_ended",
+        "_held", "_lit", "_names", "_receivers", "_shut_down", "_sources", "_stacks", "_telling", "_threads",
     )  # fmt: skip
 
     time = Time()
@@ -172,17 +200,25 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
             SelectorEventLoop.__init__(self, poll)
             if isinstance(poll, EpollPoll):
                 self._carry_streams()
+            poll._serves = weakref.ref(self)
         except OSError as error:
             self._closed = True
             if poll is not None:
                 poll.close()
             raise source_error(error, "make an event loop") from error
+        except BaseException:  # a signal's handler: it has not begun to be
+            self._closed = True
+            if poll is not None:
+                poll.close()
+            raise
 
     def _prepare(self) -> None:
         """Set what a Fate has besides the engine's and asyncio's."""
         self._endings: deque[Callable[[], object]] = deque()
         self._telling = False
         self._fuses_ended = 0
+        self._awaited: End | None = None  # of the run that goes on, and of the next
+        self._awaiting: End | None = None
         self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
         self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
@@ -260,6 +296,8 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
 
     def _callback_failed(self, handle: Handle, error: BaseException) -> None:
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            if getattr(handle._callback, "again", False):
+                self.call_soon(handle._callback, *handle._args)
             raise error
         if handle._callback is None:
             callback = repr(handle)  # a transport, which reads when it is readable
@@ -316,6 +354,8 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         known = present.members if isinstance(present, Instruments) else [present]
         slow = next((one for one in known if isinstance(one, SlowCallbacks)), None) or SlowCallbacks(self)
         members = [*self._observers, slow] if self._debug else self._observers
+        if not members and self._run_by is not None:
+            members = (Nobody(),)
         if isinstance(present, Instruments) and members:
             present.members = members
         elif len(members) > 1:
@@ -331,6 +371,20 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
         SelectorEventLoop.set_debug(self, enabled)
         self._watch_callbacks()
+
+    def _run_as_asyncio(self, handle: Handle) -> BaseException | None:
+        """Run `handle` by what a program has put in the place of `asyncio.Handle._run`, as tools that watch do."""
+        if handle._args is None:  # a transport, which reads when it is readable
+            shown = asyncio.Handle(self.fire, (handle,), self)
+        else:
+            shown = asyncio.Handle(handle._callback, handle._args, self, handle.get_context())
+        if self._debug and handle._source_traceback:
+            shown._source_traceback = handle._source_traceback  # type: ignore[attr-defined]
+        try:
+            shown._run()
+        except BaseException as error:  # the engine decides what becomes of it
+            return error
+        return None
 
     def _wake(self) -> None:
         self._write_to_self()
@@ -380,9 +434,27 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
                     return number
             raise
 
-    def _add_callback(self, handle: asyncio.Handle) -> None:
+    @property
+    def _ready(self) -> Any:
+        return Ready(self, self._add_callback)
+
+    @_ready.setter
+    def _ready(self, handles: object) -> None:
+        pass  # asyncio's constructor makes a deque: the engine has its own
+
+    @property
+    def _scheduled(self) -> Any:
+        return Scheduled(self)
+
+    @_scheduled.setter
+    def _scheduled(self, timers: object) -> None:
+        pass
+
+    def _add_callback(self, handle: Any) -> None:
         """Queue a handle that asyncio made itself: those of signal handlers."""
-        if not handle._cancelled:
+        if is_instance(handle, Handle):
+            self.put(handle)
+        elif not handle._cancelled:
             self.call_soon(_run_foreign, handle)
 
     def _add_callback_signalsafe(self, handle: asyncio.Handle) -> None:
@@ -416,28 +488,41 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         """
         self._check_closed()
         self._check_running()
-        if self._debug:
-            self._set_coroutine_origin_tracking(True)
-        hooks = sys.get_asyncgen_hooks()
+        if asyncio.Handle._run is not HANDLE_RUN or self._run_by is not None:
+            self.run_by(None if asyncio.Handle._run is HANDLE_RUN else self._run_as_asyncio)
+            self._watch_callbacks()
         try:
-            self._thread_id = threading.get_ident()
-            loop_threads.add(this_thread())
-            self._hear_signals()
-            sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
-            events._set_running_loop(self)
-            self.run_turns()
+            running.run(self)
         except KeyboardInterrupt as interrupt:
             _hide_engine(interrupt)
             raise
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Run until `future`, or a task made of that coroutine, is done; return its result or raise its exception.
+
+        Raises RuntimeError if `stop()` comes first, else as `run_forever`.
+        """
+        self._check_closed()
+        self._check_running()
+        new = not asyncio.isfuture(future)
+        task: Any = asyncio.ensure_future(future, loop=self)
+        if new:
+            task._log_destroy_pending = False  # if it is not done, an exception says so
+        end = End(self)
+        try:
+            task.add_done_callback(end)
+            self._awaiting = end
+            self.run_forever()
+        except BaseException:
+            self._awaiting = None
+            if new and task.done() and not task.cancelled():
+                task.exception()  # nobody but us has it: it shall not be reported as never retrieved
+            raise
         finally:
-            self._stopping = False
-            self._thread_id = None
-            loop_threads.discard(this_thread())
-            self._unhear_signals()
-            events._set_running_loop(None)
-            if self._coroutine_origin_tracking_enabled:
-                self._set_coroutine_origin_tracking(False)
-            sys.set_asyncgen_hooks(*hooks)
+            task.remove_done_callback(end)
+        if not task.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return task.result()
 
     def _hear_signals(self) -> None:
         """Have every signal wake the poll: of one that came just before it, Python would tell us only after it."""
@@ -470,7 +555,7 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         self._forget_all()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if not self._closed:
+        if not getattr(self, "_closed", True):  # else an exception came before it had begun to be
             if not self._ended:  # the article's programs end with their run()
                 _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
@@ -648,6 +733,8 @@ def _settle_before_fork() -> None:
     if isinstance(loop, Fate):
         loop.settle()
 
+
+show_as(asyncio.Handle, asyncio.TimerHandle)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_settle_before_fork)

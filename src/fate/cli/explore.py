@@ -100,7 +100,7 @@ def command(
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # what a program is called by may be anything
     from fate.sim import silence
     from fate.sim.faults import RELAXED, Faults
-    from fate.sim.keep import Kept, Store
+    from fate.sim.keep import Store
     from fate.sim.programs import Program
     from fate.sim.trial import Rules
 

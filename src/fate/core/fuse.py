@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Iterable, MutableMapping
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from fate.core.handle import Handle, TimerHandle
+from fate.core.handle import Handle, TimerHandle, again
 from fate.core.parts import Parts
 from fate.errors import ForeignFuseError, FuseHandlerError, FuseOverError, FuseTimeError
 
@@ -42,7 +42,7 @@ class Fate(Protocol):
     def time(self) -> float: ...
     def call_soon(self, callback: Callable[..., object], /, *args: Any, context: Context | None = None) -> Handle: ...
     def call_at(self, when: float, callback: Callable[..., object], /, *args: Any) -> TimerHandle: ...
-    def run_handle(self, handle: Handle, /) -> None: ...
+    def run_early(self, handles: list[Handle], /) -> None: ...
     def in_own_thread(self) -> bool: ...
     def create_future(self) -> Any: ...
     def call_exception_handler(self, context: dict[str, Any]) -> None: ...
@@ -97,10 +97,13 @@ class Fuse:
             self._timer.cancel()
         self._timer = self._fate.call_at(time, self._time_up)
 
+    @again
     def _time_up(self) -> None:
         if self._state == BURNING:
             self._burn(None)
             self._by_time = True
+        elif self._state == BURNED and self._handlers:  # an interrupt came before they were queued
+            self._deliver_soon()
 
     def _waits_for_handler(self) -> bool:
         return self._by_time and self in self._fate._fuses
@@ -307,23 +310,28 @@ class Fuse:
         if self._pending is None:
             self._pending = self._fate.call_soon(self._deliver)
 
+    @again
     def _deliver(self) -> None:
         self._pending = None
         if self._state == BURNED and self._handlers:
             self._deliver_now()
 
     def _queue_handlers(self) -> list[Handle]:
+        queued: list[Handle] = []
+        try:
+            for handler, args, context in self._handlers.values():
+                queued.append(self._fate.call_soon(handler, *args, context=context))
+        finally:  # a signal's handler may raise anywhere
+            if len(queued) == len(self._handlers):
+                self._forget_handlers()
+            else:
+                for number in [*self._handlers][: len(queued)]:
+                    del self._handlers[number]
         self._fate._fuses.pop(self, None)
-        handlers = self._handlers.values()
-        self._forget_handlers()
-        return [self._fate.call_soon(handler, *args, context=context) for handler, args, context in handlers]
+        return queued
 
     def _deliver_now(self) -> None:
-        for handle in self._queue_handlers():  # queued first: should one stop the loop, the rest are not lost
-            try:
-                self._fate.run_handle(handle)
-            finally:
-                handle.cancel()
+        self._fate.run_early(self._queue_handlers())  # queued first: should one stop the loop, the rest are not lost
 
     # -- awaiting and combining -----------------------------------------------------------------------------------
 

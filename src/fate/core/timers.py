@@ -13,6 +13,7 @@ Here lives order in time. What a timer calls, and the clock, live in `handle` an
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from fate._native import compiled, pop_last
@@ -27,6 +28,8 @@ READY = -1
 ONE = 1  # 64 bits wide when compiled
 LAST_TICK = (ONE << 6 * LEVELS) - 1
 END = LAST_TICK / TICKS_PER_SECOND  # in seconds
+BY_ID = attrgetter("id")
+BY_TIME = attrgetter("_when")
 CROWD = 16  # more timers than this in one slot are not searched for the first
 
 
@@ -62,11 +65,13 @@ class Timers:
         self.count = 0
         self._tick = _tick_of(now)
         self._levels = [Level(number) for number in range(LEVELS)]
+        self._moving: list[TimerHandle] | None = None  # taken from their slot, and not yet filed again
         self._near: list[TimerHandle] = []  # a heap: the one at n comes before those at 2n + 1 and 2n + 2
+        self._heaped = True  # but for an exception that came while it was put in order
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
-        self.count += 1
+        self.count += 1  # first of all: should an exception come before it is filed, one too many does no harm
         if 0.0 < handle._when < END:
             tick = int(handle._when * TICKS_PER_SECOND)
         else:
@@ -76,8 +81,9 @@ class Timers:
         if tick <= self._tick:
             near = self._near
             handle._slot = NEAR
+            handle._index = len(near)
             near.append(handle)
-            return self._rise(handle, len(near) - 1)
+            return self._rise(handle, handle._index)
         difference = tick ^ self._tick
         level = 0 if difference < 64 else 1 if difference < 4096 else 2  # most timers; a loop costs as much as the rest
         difference >>= 18
@@ -86,7 +92,6 @@ class Timers:
             level += 1
         lane = self._levels[level]
         index = (tick >> lane.shift) & 63
-        lane.occupied |= ONE << index
         lists = lane.slots
         if lists is None:
             lists = lane.slots = [None] * SLOTS
@@ -95,6 +100,7 @@ class Timers:
             slots = lists[index] = []
         handle._slot = level * 64 + index
         handle._index = len(slots)
+        lane.occupied |= ONE << index
         slots.append(handle)
         return 0
 
@@ -107,19 +113,38 @@ class Timers:
         else:
             lane = self._levels[number >> 6]
             slots = lane.slots[number & 63]
-        last = pop_last(slots) if COMPILED else slots.pop()
+        if slots is None or index >= len(slots) or slots[index] is not handle:
+            index = self._place_of(handle, slots)
+            if index < 0:
+                handle._slot = READY  # it is being moved: `_move` leaves it out
+                return 0
+        last = slots[-1] if not COMPILED else pop_last(slots)
         if last is not handle:
+            if COMPILED:
+                slots[index] = last
+            else:
+                slots[index] = slots.pop()
+            last._index = index
             if number == NEAR:
                 self._sink(last, index)
                 self._rise(last, last._index)
-            else:
-                slots[index] = last
-                last._index = index
-        elif not slots and number != NEAR:
-            lane.occupied &= ~(ONE << (number & 63))
+        else:
+            if not COMPILED:
+                slots.pop()
+            if not slots and number != NEAR:
+                lane.occupied &= ~(ONE << (number & 63))
         handle._slot = READY
         self.count -= 1
         return 0
+
+    def _place_of(self, handle: TimerHandle, slots: Any) -> int:
+        """The index of `handle` in a list, -1 if it is not there. Its own index is right unless an exception came
+        between two steps, or the collector runs something while timers are being moved."""
+        if slots is not None:
+            for index in range(len(slots)):
+                if slots[index] is handle:
+                    return index
+        return -1
 
     def collect(self, now: float, ready: list[TimerHandle]) -> int:
         """Move every timer due at `now` to the end of `ready`, earliest first; return how many."""
@@ -127,17 +152,44 @@ class Timers:
         if target > self._tick:
             self._advance(target)
         near = self._near
+        if not self._heaped:
+            self._order()
         before = self.count
         while near:
             handle = near[0]
             if handle._when > now:
                 break
-            ready.append(handle)
-            self.remove(handle)
+            size = len(near) - 1
+            self._heaped = False
+            last = near[size]
+            near[0], near[size] = last, handle
+            handle._slot = READY
+            ready.append(pop_last(near) if COMPILED else near.pop())
+            self.count -= 1
+            if size:
+                self._sink(last, 0)
+            self._heaped = True
         return before - self.count
 
     def _advance(self, target: int) -> int:
         """Make `target` the present tick: timers of passed slots become near, coarse ones move closer."""
+        try:
+            self._move(target)
+        except BaseException:  # no memory, or uncompiled a signal's handler
+            self._file_anew()
+            raise
+        return 0
+
+    def _file_anew(self) -> int:
+        """File every timer again: moving them has been cut short."""
+        found = {id(handle): handle for handle in [*self.pending(), *(self._moving or ())] if handle._slot != READY}
+        self.clear()
+        self._moving = None
+        for handle in found.values():
+            self.add(handle)
+        return 0
+
+    def _move(self, target: int) -> int:
         difference = (target ^ self._tick) >> 6
         top = 0
         while difference:
@@ -157,32 +209,38 @@ class Timers:
             lists = lane.slots
             for digit in range(64):
                 if mask >> digit & 1:
-                    slots = lists[digit]
+                    slots = self._moving = lists[digit]
                     lists[digit] = None
-                    self.count -= len(slots)
                     for handle in slots:
-                        self.add(handle)
+                        if handle._slot != READY:  # it was cancelled meanwhile, by what the collector ran
+                            self.add(handle)
+                        self.count -= 1
+                    self._moving = None
         return 0
 
     def _rise(self, handle: TimerHandle, index: int) -> int:
-        """Put `handle` into the heap at `index`, which is free, or above it, where it belongs."""
+        """Have `handle`, which is in the heap at `index`, go up to where it belongs."""
         near = self._near
+        heaped = self._heaped
+        self._heaped = False
         while index > 0:
             above = (index - 1) >> 1
             other = near[above]
             if not handle._before(other):
                 break
-            near[index] = other
+            near[index], near[above] = other, handle
             other._index = index
             index = above
-        near[index] = handle
         handle._index = index
+        self._heaped = heaped
         return 0
 
     def _sink(self, handle: TimerHandle, index: int) -> int:
-        """Put `handle` into the heap at `index`, which is free, or below it, where it belongs."""
+        """Have `handle`, which is in the heap at `index`, go down to where it belongs."""
         near = self._near
         size = len(near)
+        heaped = self._heaped
+        self._heaped = False
         below = 2 * index + 1
         while below < size:
             other = near[below]
@@ -193,12 +251,22 @@ class Timers:
                     below += 1
             if not other._before(handle):
                 break
-            near[index] = other
+            near[index], near[below] = other, handle
             other._index = index
             index = below
             below = 2 * index + 1
-        near[index] = handle
         handle._index = index
+        self._heaped = heaped
+        return 0
+
+    def _order(self) -> int:
+        """Make a heap of the near timers again: an exception came while they were put in order."""
+        near = self._near
+        near.sort(key=BY_ID)  # both sorts are stable: of equal times, the first made fires first
+        near.sort(key=BY_TIME)
+        for index, handle in enumerate(near):
+            handle._index = index
+        self._heaped = True
         return 0
 
     def deadline(self) -> float:
@@ -210,6 +278,8 @@ class Timers:
         if self._near:
             if len(self._near) > CROWD and 0 < self._tick < LAST_TICK:
                 return (self._tick + 1) / TICKS_PER_SECOND
+            if not self._heaped:
+                self._order()
             handle = self._near[0]
             return handle._when
         for number in range(LEVELS):
@@ -219,6 +289,9 @@ class Timers:
                 while not lane.occupied >> index & 1:
                     index += 1
                 slots = lane.slots[index]
+                if slots is None or not slots:  # an exception came before its timer was filed
+                    lane.occupied &= ~(ONE << index)
+                    return 0.0 if self.pending() else float("inf")
                 if len(slots) > CROWD:
                     shift = lane.shift
                     start = ((self._tick >> (shift + 6)) << 6 | index) << shift
@@ -248,4 +321,5 @@ class Timers:
             slots.clear()
         for lane in self._levels:
             lane.occupied = 0
+        self._heaped = True
         self.count = 0

@@ -48,6 +48,11 @@ class Pieces:
         self.head = head
         return 0
 
+    def tidy(self) -> None:
+        """Let go of what is before `head`, if that is half of all."""
+        if self.head > len(self.waiting) // 2:
+            del self.waiting[: self.head]; self.head = 0  # noqa: E702  # fmt: skip  # no exception comes in between
+
     def clear(self) -> int:
         """Forget all."""
         self.waiting.clear()

@@ -51,6 +51,7 @@ cdef class Stream(Seated):
     cdef bint _edge
     cdef bint _corked
     cdef bint _owns_context
+    cdef bint _missed
     cdef bint _told
     cdef bint _lost
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import warnings
 from asyncio import base_events, constants, protocols, selector_events, trsock
 from asyncio.log import logger
@@ -120,6 +121,10 @@ class Stream(Seated):
         self._watched = False
         self._corked = False
         self._owns_context = False
+        self._missed = False
+        if not COMPILED:
+            self._held: Any = None  # what has been received and not handed over
+            self._sent = -1  # what the last send took, until that is accounted for
         self._lost = False
         self._take_place()
         if peer is None and (extra is None or "peername" not in extra):
@@ -173,7 +178,8 @@ class Stream(Seated):
         server = self._server
         self._server = None
         try:
-            warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
+            if not sys.is_finalizing():  # 3.13 cannot show a warning any more by then, and says that instead
+                warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
         except AttributeError:
             pass  # the interpreter ends, and has taken away what this module's names stood for
         finally:
@@ -206,10 +212,20 @@ class Stream(Seated):
             else:
                 error = context.run(self._read_guarded)
         except BaseException as failure:  # the engine decides what becomes of it
-            error = failure
             if entered:
                 error = self._read_failed(failure)
                 leave(context)
+            elif isinstance(failure, RuntimeError):  # `data_received`, which turns the loop, has not returned
+                self._missed = True
+                return None
+            else:
+                error = failure
+        if not COMPILED and self._held is not None:  # a signal's handler raised before it was handed over
+            self._missed = True
+        if self._missed:  # and it was told once only
+            self._missed = False
+            if self._watched:
+                self._engine.queue_source(self)
         return error
 
     def _read_guarded(self) -> BaseException | None:
@@ -264,6 +280,8 @@ class Stream(Seated):
         """Take what has come and hand it to the protocol, whose errors come out."""
         if self._buffered:
             return self._read_into()
+        if not COMPILED:
+            return self._read_by_steps()
         found: Any = receive(fd_of(self._socket), self._want)
         if type(found) is not bytes:
             if found is not None:
@@ -280,6 +298,27 @@ class Stream(Seated):
         self._protocol.data_received(data)
         if COMPILED:
             give_back(data)
+        return 0
+
+    def _read_by_steps(self) -> int:
+        """As `_read`, uncompiled, where an exception may come between two lines: what has come is held until then."""
+        if self._held is None:
+            self._held = receive(fd_of(self._socket), self._want)
+        found = self._held
+        if type(found) is not bytes:
+            self._held = None
+            if found is not None:
+                self._fatal_error(found, "Fatal read error on socket transport")
+            return 0
+        count = len(found)
+        if count == 0:
+            self._held = None
+            return self._read_end()
+        if self._edge and (count == self._want or self._index):
+            self._engine.queue_source(self)  # there may be more
+        self._want = LARGE if count >= MUCH else SMALL
+        receiver = self._protocol.data_received
+        self._held = None; receiver(found)  # noqa: E702  # fmt: skip
         return 0
 
     def _read_into(self) -> int:
@@ -471,6 +510,8 @@ class Stream(Seated):
 
     def _push_out(self) -> int:
         """Send as much of what is kept as the kernel takes. Returns the number of the error, 0 for none."""
+        if not COMPILED:
+            return self._push_out_by_steps()
         size = self._size
         first = self._first
         pieces = self._pieces
@@ -495,9 +536,38 @@ class Stream(Seated):
                 pieces.take(sent)
         return 0
 
+    def _push_out_by_steps(self) -> int:
+        """As `_push_out`, uncompiled, where an exception may come between any two lines."""
+        first, pieces = self._first, self._pieces
+        if self._sent < 0 and self._size:
+            if first is not None:
+                self._sent = send(fd_of(self._socket), first, self._offset)
+            else:
+                self._sent = send_pieces(fd_of(self._socket), pieces.waiting, pieces.head, pieces.offset)
+            if self._sent < 0:
+                number, self._sent = -self._sent, -1
+                return number
+        sent, size = self._sent, self._size - self._sent
+        if sent <= 0:
+            self._sent = -1
+        elif first is None:
+            head, place = pieces.head, pieces.offset + sent
+            while head < len(pieces.waiting) and place >= len(pieces.waiting[head]):
+                place -= len(pieces.waiting[head])
+                head += 1
+            pieces.head, pieces.offset, self._size, self._sent = head, place, size, -1
+            pieces.tidy()
+        elif size:
+            self._offset, self._size, self._sent = self._offset + sent, size, -1
+        else:
+            self._first, self._size, self._sent = None, 0, -1
+        return 0
+
     def _drop(self) -> int:
         self._first = self._pieces = None
         self._size = 0
+        if not COMPILED:
+            self._sent = -1
         if self._writer is not None:
             self._unwait()
         return 0

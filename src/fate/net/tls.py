@@ -320,7 +320,7 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
             Protocol._do_shutdown(self)
 
     def _abort(self, exc: BaseException | None = None) -> None:
-        """End at once: with an error too, which a connection with TLS inside TLS gives, and asyncio's takes since 3.13."""
+        """End at once; with an error too, which TLS inside TLS gives, and asyncio's takes since 3.13."""
         self._set_state(State.UNWRAPPED)
         if self._transport is not None:
             self._transport._force_close(exc)

@@ -46,7 +46,7 @@ class Group:
 class Groups:
     """Takes failures as they are found. executor: runs what it takes to shrink one; None: this process does."""
 
-    def __init__(self, program: Runnable, rules: Rules, runner: str, executor: Executor | None = None) -> None:
+    def __init__(self, program: Runnable, rules: Rules, runner: Runner, executor: Executor | None = None) -> None:
         self.program = program
         self.rules = rules
         self.runner = runner

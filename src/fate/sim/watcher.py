@@ -110,7 +110,7 @@ class Watcher:
                     self.host.universe.strikes.waited(self.host, task, since)
                 strikes = self.host.universe.strikes
                 self._told = bool(strikes.names) and _tells_of(task._fut_waiter, strikes)  # type: ignore[attr-defined]
-                if self._new and self._new.pop(task, None):
+                if self._new and self._new.pop(task, False):
                     self._meet(task)
                 if self._doomed and task in self._doomed:
                     self._strike(task, self._doomed.pop(task))
