@@ -332,6 +332,7 @@ def test_a_server_lets_go_of_its_clients_whatever_they_do(
 
             class Served(asyncio.Protocol):
                 def connection_made(self, transport: Any) -> None:
+                    kept.append(transport)  # nobody else does while it is paused
                     if busy == "paused":
                         transport.pause_reading()
                     elif busy == "writing":
@@ -343,6 +344,7 @@ def test_a_server_lets_go_of_its_clients_whatever_they_do(
                 def connection_lost(self, exc: Exception | None) -> None:
                     lost.set_result(exc)
 
+            kept: list[Any] = []
             sending: list[asyncio.Task[int]] = []
             server = await any_loop.create_server(Served, "127.0.0.1", 0, ssl=SERVER if secure else None)
             client: dict[str, Any] = {"ssl": CLIENT, "server_hostname": "localhost"} if secure else {}

@@ -98,6 +98,8 @@ class FileCalls(SelectorEventLoop):
         socket_of: gives the socket, as often as it is used, or raises if there is none any more.
         room: waits until the socket can be written to.
         """
+        if not hasattr(os, "sendfile"):
+            raise Unavailable("os.sendfile() is not available")
         try:
             os.fstat(file.fileno())
         except (AttributeError, OSError) as error:
