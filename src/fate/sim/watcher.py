@@ -44,7 +44,7 @@ class Watcher:
         self.history = host.world.kernel.history
         self._labels: dict[Any, str] = {}
         self._names: dict[str, int] = {}
-        self._new: dict[Any, bool] = {}  # tasks that have not run yet
+        self._new: dict[Any, Any] = {}  # tasks that have not run yet
         self._told = False  # the task that runs now has awaited one that was cancelled
         self._doomed: dict[Any, int] = {}  # tasks to be cancelled when they are about to go on, and by which decision
 
@@ -108,7 +108,7 @@ class Watcher:
                     self.host.universe.strikes.waited(self.host, task, since)
                 strikes = self.host.universe.strikes
                 self._told = bool(strikes.names) and _tells_of(task._fut_waiter, strikes)  # type: ignore[attr-defined]
-                if self._new and self._new.pop(task, None):
+                if self._new and self._new.pop(task, False):
                     self._meet(task)
                 if self._doomed and task in self._doomed:
                     self._strike(task, self._doomed.pop(task))
