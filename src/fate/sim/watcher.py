@@ -46,7 +46,7 @@ class Watcher:
         self.history = host.world.kernel.history
         self._labels: dict[Any, str] = {}
         self._names: dict[str, int] = {}
-        self._new: dict[Any, bool] = {}  # tasks that have not run yet
+        self._new: dict[Any, Any] = {}  # tasks that have not run yet
         self._told = False  # the task that runs now has awaited one that was cancelled
         self._doomed: dict[Any, int] = {}  # tasks to be cancelled when they are about to go on, and by which decision
 
