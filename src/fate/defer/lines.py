@@ -59,7 +59,7 @@ class Waiting(Sequence[Any]):
 class Pending(deque[Any]):
     """What is there to be had, the oldest first."""
 
-    def pop(self, index: int = -1) -> Any:  # type: ignore[override]  # a deque's takes no place
+    def pop(self, index: int = -1) -> Any:  # a deque's takes no place
         """Take one out: the last, or the one at `index`. Raises IndexError if there is none."""
         if index == -1:
             return super().pop()
