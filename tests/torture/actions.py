@@ -140,6 +140,7 @@ def run_by_hand(world: World, first: int, second: int) -> None:
     call = world.pick(world.calls, -1 - first % 4)
     if call is not None and call.handle is not None and not call.cancelled:
         call.by_hand += 1
+        world.bad_calls += call.maybe  # its context may be none
         world.attempt(call.handle._run)
 
 
