@@ -140,6 +140,7 @@ def run_by_hand(world: World, first: int, second: int) -> None:
     call = world.pick(world.calls, -1 - first % 4)
     if call is not None and call.handle is not None and not call.cancelled:
         call.by_hand += 1
+        world.bad_calls += call.maybe  # its context may be none
         world.attempt(call.handle._run)
 
 
@@ -383,6 +384,8 @@ def put_transport(world: World, first: int, second: int) -> None:
 @action("private")
 def ask_selector(world: World, first: int, second: int) -> None:
     selector = world.loop._selector
+    if selector is None:
+        return  # the loop is closed
     odd = [-1, 0, 5, 10**6, 2**31 - 1, 2**40, None, "x", world]
     what = odd[first % len(odd)]
     for method in (selector.get_key, selector.events, selector.remove_reader, selector.let_go):
@@ -1055,8 +1058,7 @@ def serve(world: World, first: int, second: int) -> None:
         link = Link(world, world.number(), loop, None, None)
         link.into.blurs()
         link.abused = True
-        if len(world.links) < 12:
-            world.links.append(link)
+        world.links.append(link)
         world.spring("factory", link)
         return (Buffered if second % 3 == 0 else Plain)(link, True)
 
@@ -1071,7 +1073,7 @@ def serve(world: World, first: int, second: int) -> None:
 @action("servers")
 def visit(world: World, first: int, second: int) -> None:
     server = world.pick(world.servers, first)
-    if server is not None and server.sockets:
+    if server is not None and server.sockets and len(world.links) < 12:
         client = REAL()
         client.setblocking(False)
         world.sockets.append(client)
