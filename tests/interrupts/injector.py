@@ -291,7 +291,7 @@ class Lines:
 def at_line(
     make: Callable[[], Any], number: int, error: Callable[[], BaseException] = Interrupt
 ) -> tuple[str, list[str]]:
-    """Make a world, run it, raise at line `number`. Returns where that was, "" if it ended before, and what is wrong."""
+    """Make a world, run it, raise at line `number`. Returns where it was, "" if it ended before, and what is wrong."""
     world = make()
     lines = Lines(number, error)
     ended = ""
@@ -314,7 +314,7 @@ def by_timer(
 
     def strike(number: int, frame: Any) -> None:
         name = frame.f_code.co_filename if frame is not None else PACKAGE
-        if not shield.depth and (name.startswith(PACKAGE) or name.startswith(ASYNCIO)):  # else it is the program's
+        if not shield.depth and name.startswith((PACKAGE, ASYNCIO)):  # else it is the program's
             raise error()
 
     world = make()

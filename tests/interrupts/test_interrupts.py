@@ -10,10 +10,10 @@ import random
 import signal
 
 import pytest
-from interrupts.injector import KINDS, at_line, by_timer, inject
 
 import fate
 from fate import Fate
+from interrupts.injector import KINDS, at_line, by_timer, inject
 
 pytestmark = pytest.mark.filterwarnings(  # what was cut short was perhaps not closed
     "ignore::ResourceWarning", "ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import warnings
 from asyncio import base_events, constants, protocols, selector_events, trsock
 from asyncio.log import logger
@@ -162,7 +163,8 @@ class Stream(Handle):
         if self._engine is not None:
             self._engine._streams.forget(self._sock_fd, self)
         try:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
+            if not sys.is_finalizing():  # 3.13 cannot show a warning any more by then, and says that instead
+                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
         except AttributeError:
             pass  # the interpreter ends, and has taken away what this module's names stood for
         finally:
