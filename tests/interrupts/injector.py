@@ -291,7 +291,7 @@ class Lines:
 def at_line(
     make: Callable[[], Any], number: int, error: Callable[[], BaseException] = Interrupt
 ) -> tuple[str, list[str]]:
-    """Make a world, run it, raise at line `number`. Returns where that was (""; it ended before), and what is wrong."""
+    """Make a world, run it, raise at line `number`. Returns where it was, "" if it ended before, and what is wrong."""
     world = make()
     lines = Lines(number, error)
     ended = ""

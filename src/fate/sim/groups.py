@@ -10,7 +10,7 @@ from collections import Counter
 from concurrent.futures import Executor
 
 from fate.sim.explore import keep
-from fate.sim.keep import Kept
+from fate.sim.keep import Kept, Runner
 from fate.sim.programs import Runnable
 from fate.sim.trial import Outcome, Rules
 
