@@ -29,7 +29,8 @@ import fate  # noqa: E402
 from fate.cli.group import group  # noqa: E402
 
 project = "Fate"
-author = "the authors of Fate"
+author = "the Fate authors"
+copyright = "2026, the Fate authors"
 release = version = fate.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["deflist"]

@@ -38,7 +38,9 @@ NAMES = {
     "tools": None,
 }
 
-OF_A_FATE = ["check_fuses", "fuses", "get_fuse", "get_packet_fuse", "run", "set_instrument", "shutdown"]
+OF_A_FATE = [
+    "check_fuses", "fuses", "get_fuse", "get_packet_fuse", "remove_instrument", "run", "set_instrument", "shutdown",
+]  # fmt: skip
 
 OF_A_FUSE = [
     "add_handler", "burn", "call_handler", "cancel", "cancelled", "error", "fail", "has_handler", "is_burned",

@@ -35,6 +35,11 @@ def build(name: str, *, tls: bool = False) -> Path:
     return make(SOURCES / f"{name}.c", BUILD / (f"{name}-tls" if tls else name), WITH_TLS if tls else ())
 
 
+def counted() -> Path:
+    """The library made from ``load/counted.c``. Raises Unavailable without valgrind's headers."""
+    return make(SOURCES / "counted.c", BUILD / "counted.so", ("-fPIC", "-shared"))
+
+
 def load_extension(name: str) -> ModuleType:
     """The extension module made from ``load/<name>.c`` for the interpreter that runs this."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")

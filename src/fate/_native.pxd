@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -50,10 +51,19 @@ cdef extern from *:
         static inline int fate_still(PyObject *context, PyObject *snapshot, Py_ssize_t references) { return 0; }
     #endif
 
+    /* Somebody has set a handle's `_args` to None. */
+    static int __attribute__((cold, noinline, unused)) fate_no_arguments(void) {
+        PyErr_SetString(PyExc_TypeError, "a callback's arguments are a tuple, not None");
+        return 1;
+    }
+
     /* Calls `callback(*args)` in the context that is current; 0, or 1 if it raised. */
     static inline int fate_run(PyObject *callback, PyObject *args) {
-        PyObject *result, *const *items = &PyTuple_GET_ITEM(args, 0);
-        size_t count = (size_t)PyTuple_GET_SIZE(args);
+        PyObject *result, *const *items;
+        size_t count;
+        if (args == Py_None) return fate_no_arguments(); /* the only other thing that a handle's `_args` can be */
+        items = &PyTuple_GET_ITEM(args, 0);
+        count = (size_t)PyTuple_GET_SIZE(args);
         Py_INCREF(callback); /* it may cancel its own handle */
         Py_INCREF(args);
         if (PyFunction_Check(callback)) {
@@ -81,7 +91,7 @@ cdef extern from *:
     }
 
     /* As above; gives None, or the exception that came out of it. */
-    static PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
+    static inline PyObject *fate_run_in_context(PyObject *context, PyObject *callback, PyObject *args) {
         if (fate_run_inside(context, callback, args)) return fate_raised();
         Py_RETURN_NONE;
     }
@@ -240,6 +250,8 @@ cdef class Notes:
 cdef class Epoll:
     cdef readonly int _fd
     cdef bint _has_pwait2
+    cdef bint _seen
+    cdef int _unasked
     cdef epoll_event _buffer[256]
 
     cdef int _control(self, int operation, int fd, uint32_t events, uint32_t generation) except -1

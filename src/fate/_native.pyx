@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 # The few system and C-API calls that plain Python source cannot make, and nothing else.
 #
 # Here: the monotonic clock in nanoseconds, calls whose exceptions come back as objects (inside a context, of a
@@ -6,13 +7,14 @@
 # The other files in the Cython dialect are `net/_calls.pyx`, `net/_socket_calls.pyx` and `sim/_swap.pyx`; every other
 # compiled module is a `.py` with a `.pxd`.
 
+import sys
 from contextvars import ContextVar
 
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
 from cpython.object cimport PyObject_TypeCheck, PyTypeObject
 from libc.errno cimport EINTR, ENOENT, ENOSYS, EBADF, EPERM, errno
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.ref cimport PyObject, Py_XDECREF
+from cpython.ref cimport Py_INCREF, PyObject, Py_XDECREF
 from libc.string cimport memcpy
 from libc.time cimport time_t
 from posix.unistd cimport close as close_fd
@@ -214,6 +216,24 @@ cdef extern from * nogil:
         return NULL;
     }
 
+    /* Whether a profiler looks at this thread. Since 3.12 most of them are told by sys.monitoring. To ask that takes a
+       hundred instructions, so it is not asked in the next `*rest` calls when there was none. */
+    static PyObject *fate_get_tool = NULL, *fate_profiler_id = NULL;
+    static inline int fate_profiled(int *rest) {
+    #if defined(PYPY_VERSION)
+        return 0;
+    #else
+        PyObject *tool;
+        if (PyThreadState_Get()->c_profilefunc != NULL) return 1;
+        if (fate_get_tool == NULL || --*rest > 0) return 0;
+        tool = PyObject_CallOneArg(fate_get_tool, fate_profiler_id);
+        if (tool == NULL) return -1;
+        Py_DECREF(tool);
+        *rest = tool == Py_None ? 8 : 0;
+        return tool != Py_None;
+    #endif
+    }
+
     /* Which thread this is; unlike the system's numbers, these are not used again. */
     static inline uint64_t fate_thread(void) {
     #ifdef PYPY_VERSION
@@ -224,9 +244,10 @@ cdef extern from * nogil:
     }
 
     /* The name of a type, or the type itself where it lives for ever. A new reference. */
-    static PyObject *fate_type_told(PyTypeObject *type) {
-        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) return Py_NewRef(((PyHeapTypeObject *)type)->ht_qualname);
-        return Py_NewRef((PyObject *)type);
+    static PyObject *fate_type_told(PyObject *type) {
+        if (((PyTypeObject *)type)->tp_flags & Py_TPFLAGS_HEAPTYPE)
+            return Py_NewRef(((PyHeapTypeObject *)type)->ht_qualname);
+        return Py_NewRef(type);
     }
 
     /* Of a value: a short constant itself, of all else the type, and then a bit in `kind`. */
@@ -239,7 +260,7 @@ cdef extern from * nogil:
             return Py_NewRef(value);
         }
         *kind |= FATE_TYPE_ONLY;
-        return fate_type_told(type);
+        return fate_type_told((PyObject *)type);
     }
 
     /* Of a callback: its code, or its name. */
@@ -320,7 +341,9 @@ cdef extern from *:
     object fate_advance(object generator, object context, object value, int thrown, int *state)
     PyObject *fate_place(object skipped, int *instruction)
     uint64_t fate_thread() noexcept
-    PyObject *fate_type_told(object type)
+    PyObject *fate_get_tool, *fate_profiler_id
+    int fate_profiled(int *rest) except -1
+    PyObject *fate_type_told(object cls)
     PyObject *fate_value_told(object value, int *kind)
     PyObject *fate_callback_told(object callback)
     fate_freelist *fate_recycle(type cls, int tracked, int limit)
@@ -453,7 +476,7 @@ cpdef object track(object made):
 
 cpdef bint is_instance(object made, object cls) noexcept:
     """`isinstance(made, cls)` for a single class, not asking `made` for another `__class__`."""
-    return PyObject_TypeCheck(made, <PyTypeObject *>cls)
+    return isinstance(cls, type) and PyObject_TypeCheck(made, <PyTypeObject *>cls)
 
 
 cpdef object invoke(object callback, object result, tuple args, object kwargs, object failed):
@@ -624,6 +647,16 @@ cdef class Notes:
         ]
 
 
+# Compiled code can call nothing that a profiler sees; this is Python's own.
+exec(compile("def wait(epoll, timeout_ns):\n    return epoll.poll(timeout_ns)\n", __file__, "exec"), globals())
+cdef object _wait_seen = globals().pop("wait")
+if hasattr(sys, "monitoring"):
+    fate_get_tool = <PyObject *>sys.monitoring.get_tool
+    fate_profiler_id = <PyObject *>sys.monitoring.PROFILER_ID
+    Py_INCREF(<object>fate_get_tool)  # for ever
+    Py_INCREF(<object>fate_profiler_id)
+
+
 cdef class Epoll:
     """One epoll descriptor, level-triggered; `wait` fills a buffer that `fd(i)` and `events(i)` read.
 
@@ -667,14 +700,18 @@ cdef class Epoll:
     cpdef int wait(self, int64_t timeout_ns) except -1:
         """Wait for events: 0 polls and keeps the GIL, negative waits for ever. Returns how many came.
 
-        A signal ends the wait early, after its Python handler has run.
+        A signal ends the wait early, after its Python handler has run. Where something came handlers have run before
+        it was taken: one that raises, or turns the loop, would lose it. A profiler sees the wait as a call of `poll`.
         """
         cdef int count
         cdef int64_t ms
+        PyErr_CheckSignals()
         if self._fd < 0:
             raise ValueError("I/O operation on closed epoll object")
         if timeout_ns == 0:
             count = epoll_wait(self._fd, self._buffer, 256, 0)
+        elif fate_profiled(&self._unasked) and not self._seen:
+            return _wait_seen(self, timeout_ns)
         else:
             with nogil:
                 if timeout_ns < 0:
@@ -688,25 +725,36 @@ cdef class Epoll:
                     if not self._has_pwait2:
                         ms = (timeout_ns + 999999) // 1000000
                         count = epoll_wait(self._fd, self._buffer, 256, <int>min(ms, 2000000000))
-        if count < 0:
-            if errno != EINTR:
+        if count == 0:
+            self._unasked = 0  # timers, which may be far apart
+        if count <= 0:
+            if count < 0 and errno != EINTR:
                 PyErr_SetFromErrno(OSError)
             count = 0
-        PyErr_CheckSignals()
+            PyErr_CheckSignals()
         return count
+
+    def poll(self, int64_t timeout_ns):
+        """As `wait`, which calls this by way of Python where a profiler looks on."""
+        self._seen = True
+        try:
+            return self.wait(timeout_ns)
+        finally:
+            self._seen = False
 
     cpdef int spin(self, int64_t ns) except -1:
         """As `wait`, not sleeping but looking again and again, without the GIL."""
         cdef int count
+        PyErr_CheckSignals()
         if self._fd < 0:
             raise ValueError("I/O operation on closed epoll object")
         with nogil:
             count = fate_epoll_spin(self._fd, self._buffer, 256, ns)
-        if count < 0:
-            if errno != EINTR:
+        if count <= 0:
+            if count < 0 and errno != EINTR:
                 PyErr_SetFromErrno(OSError)
             count = 0
-        PyErr_CheckSignals()
+            PyErr_CheckSignals()
         return count
 
     cpdef close(self):

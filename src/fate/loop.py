@@ -35,12 +35,14 @@ from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fate import singletons, sources
-from fate._native import compiled, loop_threads, own, this_thread
+from fate import running, singletons, sources
+from fate._native import compiled, is_instance, own
 from fate.core.engine import Engine, Instrument, Poll, Time
 from fate.core.fuse import Fuse, check_due, check_seconds
-from fate.core.handle import Handle, TimerHandle
+from fate.core.handle import Handle, TimerHandle, show_as
+from fate.core.instruments import Instruments
 from fate.core.record import Recorder
+from fate.core.waiting import Ready, Scheduled
 from fate.errors import (
     FuseTimeError,
     LoopClosedError,
@@ -50,9 +52,10 @@ from fate.errors import (
     source_error,
 )
 from fate.makers import Makers
-from fate.net.children import ChildCalls, ChildTransport
-from fate.net.connections import Connections
+from fate.net.children import ChildCalls
+from fate.net.connections import Connections, LateProtocol
 from fate.net.datagram import SERVED, DatagramTransport
+from fate.net.files import FileCalls
 from fate.net.names import NameCalls
 from fate.net.poll import EpollPoll, SelectorPoll
 from fate.net.signals import Heard, SignalCalls
@@ -60,17 +63,20 @@ from fate.net.sockets import SOCKET, SocketCalls
 
 if TYPE_CHECKING:
     from fate.net.packet import Match, PacketFuse
+    from fate.net.processes import ChildTransport
     from fate.net.receiver import Receiver
 
 T = TypeVar("T")
 
 CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter the loop's own may be closed before it
+HANDLE_RUN = asyncio.Handle._run
 STDLIB_NAMES = {
     SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
         "_make_self_pipe", "_make_socket_transport", "_make_ssl_transport", "_read_from_self", "_write_to_self",
         "_start_serving", "_accept_connection", "_accept_connection2",
-        "_check_callback", "_check_closed", "_check_running",
+        "_create_connection_transport", "_check_sendfile_params", "_sendfile_fallback", "_sendfile_native",
+        "_sock_sendfile_fallback", "_sock_sendfile_native", "_check_callback", "_check_closed", "_check_running",
         "_set_coroutine_origin_tracking", "_asyncgen_firstiter_hook", "_asyncgen_finalizer_hook",
     ],
     selector_events: ["_SelectorSocketTransport"],
@@ -83,23 +89,31 @@ STDLIB_NAMES = {
         "_do_read__buffered", "_do_shutdown", "_do_write", "_fatal_error", "_get_app_transport", "_process_outgoing",
         "_start_shutdown", "_write_appdata",
     ],
+    asyncio.Handle: ["_run"],
     events: ["_set_running_loop", "_get_running_loop"],
     coroutines: ["_is_debug_mode"],
     format_helpers: ["extract_stack", "_format_callback_source"],
 }  # fmt: skip
 
 
+class Nobody:
+    """An instrument that looks at nothing: with one, the engine asks who runs its handles."""
+
+    def before(self, handle: Handle) -> None:
+        pass
+
+    def after(self, handle: Handle) -> None:
+        pass
+
+
 class SlowCallbacks:
     """asyncio's debug mode: warn of each callback that took longer than `loop.slow_callback_duration` seconds."""
 
-    def __init__(self, fate: Fate, inner: Instrument | None) -> None:
+    def __init__(self, fate: Fate) -> None:
         self.fate = fate
-        self.inner = inner
         self.running: list[tuple[Handle, float]] = []  # innermost last: a handle may run another
 
     def before(self, handle: Handle) -> None:
-        if self.inner is not None:
-            self.inner.before(handle)
         self.fate._current_handle = handle
         self.running.append((handle, self.fate.time()))
 
@@ -110,8 +124,6 @@ class SlowCallbacks:
             base_events.logger.warning(  # type: ignore[attr-defined]
                 "Executing %s took %.3f seconds", _describe(handle), took
             )
-        if self.inner is not None:
-            self.inner.after(handle)
 
 
 def _describe(handle: Handle) -> str:
@@ -120,7 +132,22 @@ def _describe(handle: Handle) -> str:
     return repr(owner) if isinstance(owner, asyncio.Task) else str(handle)
 
 
-class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class End:
+    """Stops the run that waits for a future when that is done. One that an interrupt has left behind stops no other."""
+
+    __slots__ = ("loop",)
+
+    def __init__(self, loop: Fate) -> None:
+        self.loop = loop
+
+    def __call__(self, future: Any) -> None:
+        if not future.cancelled() and isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
+            return  # the run has ended with it
+        if self.loop._awaited is self:
+            self.loop.stop()
+
+
+class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, SignalCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with, or a `Poll` of the engine's own. None, the default: epoll
@@ -135,14 +162,14 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
     # A loop's dict holds fewer than 30 attributes: with more, CPython shares no keys, and no longer specialises calls
     # of its methods. `call_soon` takes a fifth longer then.
     __slots__ = (
-        "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_heard", "_held", "_lit", "_names",
-        "_receivers", "_shut_down", "_sources", "_stacks", "_telling",
+        "_awaited", "_awaiting", "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_fuses_ended",
+        "_heard", "_held", "_lit", "_names", "_receivers", "_shut_down", "_sources", "_stacks", "_telling",
     )  # fmt: skip
 
     time = Time()
     slow_callback_duration: float
     _current_handle: Handle | None
-    _observer: Instrument | None = None
+    _observers: tuple[Instrument, ...] = ()
     if TYPE_CHECKING:
         _poll: EpollPoll | SelectorPoll
         _signal_handlers: dict[int, asyncio.Handle]
@@ -174,16 +201,25 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
             SelectorEventLoop.__init__(self, poll)
             if isinstance(poll, EpollPoll):
                 self._carry_streams()
+            poll._serves = weakref.ref(self)
         except OSError as error:
             self._closed = True
             if poll is not None:
                 poll.close()
             raise source_error(error, "make an event loop") from error
+        except BaseException:  # a signal's handler: it has not begun to be
+            self._closed = True
+            if poll is not None:
+                poll.close()
+            raise
 
     def _prepare(self) -> None:
         """Set what a Fate has besides the engine's and asyncio's."""
         self._endings: deque[Callable[[], object]] = deque()
         self._telling = False
+        self._fuses_ended = 0
+        self._awaited: End | None = None  # of the run that goes on, and of the next
+        self._awaiting: End | None = None
         self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
         self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
@@ -262,6 +298,8 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
 
     def _callback_failed(self, handle: Handle, error: BaseException) -> None:
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            if getattr(handle._callback, "again", False):
+                self.call_soon(handle._callback, *handle._args)
             raise error
         if handle._callback is None:
             callback = repr(handle)  # a transport, which reads when it is readable
@@ -270,35 +308,85 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
         context: dict[str, Any] = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
         if handle._source_traceback:
             context["source_traceback"] = handle._source_traceback
-        if isinstance(self._observer, Recorder):
-            context["causes"] = self._observer.chain(handle.id)
+        for observer in self._observers:
+            if isinstance(observer, Recorder):
+                context.setdefault("causes", observer.chain(handle.id))
         self.call_exception_handler(context)
 
     def _instrument_failed(self, instrument: Instrument, error: Exception) -> None:
-        self.set_instrument(None)
+        self.remove_instrument(instrument)
         message = f"Instrument {instrument!r} failed and was taken away"
         self.call_exception_handler({"message": message, "exception": error})
 
     def set_instrument(self, instrument: Instrument | None) -> None:
         """Have `instrument.before(handle)` and `instrument.after(handle)` called around every callback.
 
-        instrument: a `Recorder`, or an object of your own; None: nobody watches. It takes the place of the one before.
-            One that raises is reported to the exception handler and taken away.
+        instrument: a `Recorder`, or an object of your own. Those that were set before stay: each is told. None takes
+            all of them away, and `remove_instrument` one. One that raises is reported to the exception handler and
+            taken away.
         Raises WrongThreadError from a thread other than the one that runs the loop.
         """
         if self._thread_id is not None:
             self._check_owner("Fate.set_instrument")
-        self._observer = instrument
+        if instrument is None:
+            self._observe()
+        elif not any(instrument is other for other in self._observers):
+            self._observe(*self._observers, instrument)
+
+    def remove_instrument(self, instrument: Instrument) -> None:
+        """Have `instrument` told of nothing any more; nothing happens if it is not.
+
+        Raises WrongThreadError from a thread other than the one that runs the loop.
+        """
+        if self._thread_id is not None:
+            self._check_owner("Fate.remove_instrument")
+        self._observe(*(other for other in self._observers if other is not instrument))
+
+    def _observe(self, *observers: Instrument) -> None:
+        gone = [one for one in self._observers if not any(one is other for other in observers)]
+        self._observers = observers
         self._watch_callbacks()
+        for one in gone:
+            if isinstance(one, Recorder):
+                one.taken_away()
 
     def _watch_callbacks(self) -> None:
-        instrument = self._observer
-        Engine.set_instrument(self, SlowCallbacks(self, instrument) if self._debug else instrument)
+        """Have the engine tell those who shall be told, and the debug mode's own, which measures without the others."""
+        present = self._instrument
+        known = present.members if isinstance(present, Instruments) else [present]
+        slow = next((one for one in known if isinstance(one, SlowCallbacks)), None) or SlowCallbacks(self)
+        members = [*self._observers, slow] if self._debug else self._observers
+        if not members and self._run_by is not None:
+            members = (Nobody(),)
+        if isinstance(present, Instruments) and members:
+            present.members = members
+        elif len(members) > 1:
+            Engine.set_instrument(self, Instruments(members, self._instrument_failed))
+        else:
+            Engine.set_instrument(self, members[0] if members else None)
+
+    def _is_watched_by(self, instrument: Instrument) -> bool:
+        present = self._instrument
+        return isinstance(present, Instruments) and any(instrument is member for member in present.members)
 
     def set_debug(self, enabled: bool) -> None:
         """Switch asyncio's debug mode on or off: slow callbacks are logged, and calls from a wrong thread raise."""
         SelectorEventLoop.set_debug(self, enabled)
         self._watch_callbacks()
+
+    def _run_as_asyncio(self, handle: Handle) -> BaseException | None:
+        """Run `handle` by what a program has put in the place of `asyncio.Handle._run`, as tools that watch do."""
+        if handle._args is None:  # a transport, which reads when it is readable
+            shown = asyncio.Handle(self.fire, (handle,), self)
+        else:
+            shown = asyncio.Handle(handle._callback, handle._args, self, handle.get_context())
+        if self._debug and handle._source_traceback:
+            shown._source_traceback = handle._source_traceback  # type: ignore[attr-defined]
+        try:
+            shown._run()
+        except BaseException as error:  # the engine decides what becomes of it
+            return error
+        return None
 
     def _wake(self) -> None:
         self._write_to_self()
@@ -381,9 +469,27 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
         if not transport.is_closing() and _number_of(transport.get_extra_info("socket")) == number:
             raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
 
-    def _add_callback(self, handle: asyncio.Handle) -> None:
+    @property
+    def _ready(self) -> Any:
+        return Ready(self, self._add_callback)
+
+    @_ready.setter
+    def _ready(self, handles: object) -> None:
+        pass  # asyncio's constructor makes a deque: the engine has its own
+
+    @property
+    def _scheduled(self) -> Any:
+        return Scheduled(self)
+
+    @_scheduled.setter
+    def _scheduled(self, timers: object) -> None:
+        pass
+
+    def _add_callback(self, handle: Any) -> None:
         """Queue a handle that asyncio made itself: those of signal handlers."""
-        if not handle._cancelled:
+        if is_instance(handle, Handle):
+            self.put(handle)
+        elif not handle._cancelled:
             self.call_soon(_run_foreign, handle)
 
     def _add_callback_signalsafe(self, handle: asyncio.Handle) -> None:
@@ -395,12 +501,18 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
     def _make_datagram_transport(
         self, sock: Any, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
     ) -> Any:
-        if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
-            self._poll.let_go(sock.fileno())
-            return DatagramTransport(self, sock, protocol, address, waiter, extra)
-        return SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
-            self, sock, protocol, address, waiter, extra
-        )
+        try:
+            if type(protocol) is LateProtocol:
+                protocol = protocol.make()
+            if type(sock) is SOCKET and type(self._poll) is EpollPoll and sock.family in SERVED:
+                self._poll.let_go(sock.fileno())
+                return DatagramTransport(self, sock, protocol, address, waiter, extra)
+            return SelectorEventLoop._make_datagram_transport(  # type: ignore[attr-defined]
+                self, sock, protocol, address, waiter, extra
+            )
+        except BaseException:  # who called has no other way to close it
+            sock.close()
+            raise
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -411,25 +523,41 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
         """
         self._check_closed()
         self._check_running()
-        if self._debug:
-            self._set_coroutine_origin_tracking(True)
-        hooks = sys.get_asyncgen_hooks()
+        if asyncio.Handle._run is not HANDLE_RUN or self._run_by is not None:
+            self.run_by(None if asyncio.Handle._run is HANDLE_RUN else self._run_as_asyncio)
+            self._watch_callbacks()
         try:
-            self._thread_id = threading.get_ident()
-            loop_threads.add(this_thread())
-            self._hear_signals()
-            sys.set_asyncgen_hooks(firstiter=self._asyncgen_firstiter_hook, finalizer=self._asyncgen_finalizer_hook)
-            events._set_running_loop(self)
-            self.run_turns()
+            running.run(self)
+        except KeyboardInterrupt as interrupt:
+            _hide_engine(interrupt)
+            raise
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Run until `future`, or a task made of that coroutine, is done; return its result or raise its exception.
+
+        Raises RuntimeError if `stop()` comes first, else as `run_forever`.
+        """
+        self._check_closed()
+        self._check_running()
+        new = not asyncio.isfuture(future)
+        task: Any = asyncio.ensure_future(future, loop=self)
+        if new:
+            task._log_destroy_pending = False  # if it is not done, an exception says so
+        end = End(self)
+        try:
+            task.add_done_callback(end)
+            self._awaiting = end
+            self.run_forever()
+        except BaseException:
+            self._awaiting = None
+            if new and task.done() and not task.cancelled():
+                task.exception()  # nobody but us has it: it shall not be reported as never retrieved
+            raise
         finally:
-            self._stopping = False
-            self._thread_id = None
-            loop_threads.discard(this_thread())
-            self._unhear_signals()
-            events._set_running_loop(None)
-            if self._coroutine_origin_tracking_enabled:
-                self._set_coroutine_origin_tracking(False)
-            sys.set_asyncgen_hooks(*hooks)
+            task.remove_done_callback(end)
+        if not task.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return task.result()
 
     def close(self) -> None:
         """Cancel all fuses and let go of every descriptor. A closed loop does not open again; closing it twice is fine.
@@ -445,11 +573,24 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
         self._forget_all()
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if not self._closed:
+        if not getattr(self, "_closed", True):  # else an exception came before it had begun to be
             if not self._ended:  # the article's programs end with their run()
                 _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
             if not self.is_running():
                 self.close()
+
+    def _be_wary(self) -> None:
+        """Have it told when nothing can happen any more; not in a universe, nor with a clock of the program's own."""
+        if singletons.here().loop is None and type(self).time is Engine.time and self._own_time is None:
+            self._wary = True
+
+    def _nothing_comes(self) -> None:
+        from fate.stuck import last_words
+
+        words = last_words(self)
+        if words is not None:
+            self._wary = False  # once is enough
+            base_events.logger.warning(words)  # type: ignore[attr-defined]
 
     # -- the article's Fate ---------------------------------------------------------------------------------------
 
@@ -537,12 +678,21 @@ class Fate(Makers, SocketCalls, Connections, NameCalls, ChildCalls, SignalCalls)
     def run(self) -> None:
         """Handle events until `shutdown()` is called; return at once if it was called before. It may be run again.
 
+        When nothing can happen any more, because nothing is left that could call a handler, a warning in asyncio's log
+        says so, and it goes on waiting.
         Raises LoopRunningError if a loop runs in this thread, LoopClosedError after `close()`.
         """
         self._check_closed()
         self._check_running()
         if not self._shut_down:
-            self.run_forever()
+            self._be_wary()
+            try:
+                self.run_forever()
+            except KeyboardInterrupt as interrupt:
+                _hide_engine(interrupt)
+                raise
+            finally:
+                self._wary = False
         self._shut_down = False
         self._ended = True
 
@@ -580,6 +730,17 @@ def _fileno(fd: Any) -> int:
     return number
 
 
+def _hide_engine(error: BaseException) -> None:
+    """Take the engine's frames out of a traceback, up to the first that is somebody else's."""
+    trace = error.__traceback__
+    if trace is None:
+        return
+    inner = trace.tb_next
+    while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith("fate."):
+        inner = inner.tb_next
+    trace.tb_next = inner
+
+
 def _run_foreign(handle: asyncio.Handle) -> None:
     if not handle._cancelled:
         handle._run()
@@ -591,6 +752,8 @@ def _settle_before_fork() -> None:
     if isinstance(loop, Fate):
         loop.settle()
 
+
+show_as(asyncio.Handle, asyncio.TimerHandle)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_settle_before_fork)
@@ -623,9 +786,12 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
 
     main: the coroutine. `asyncio.get_running_loop()` in it is the Fate.
     debug: switch asyncio's debug mode on or off; None: as PYTHONASYNCIODEBUG and `-X dev` say.
+    When nothing can happen any more that could end the coroutine, a warning in asyncio's log says so.
     Raises whatever the coroutine raises; LoopRunningError if a loop runs in this thread.
     """
     if events._get_running_loop() is not None:
         raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
     with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
+        loop: Any = runner.get_loop()
+        loop._be_wary()
         return runner.run(main)

@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """Futures and tasks, which asyncio programs make by the thousand: the same ones, made at less cost.
 
 `Makers` is the engine with `create_future` and `create_task`. What they make are asyncio's own; asyncio's methods make
@@ -6,14 +7,25 @@ a dict of arguments, and run a frame, for each. Whatever is not plain goes the w
 
 from __future__ import annotations
 
-from asyncio import Future, SelectorEventLoop, Task
+from asyncio import Future, SelectorEventLoop, Task, staggered
 from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from fate._native import call_with, compiled
 from fate.core.engine import Engine, Poll
 
 COMPILED = compiled()
+# The code of the tasks in which asyncio tries several addresses of a host ("happy eyeballs"). It counts on it that they
+# begin later: where a task factory makes them eager, Python before 3.12.8 and 3.13.1 fails.
+RACER: Any = next(
+    (
+        code
+        for code in staggered.staggered_race.__code__.co_consts
+        if isinstance(code, CodeType) and code.co_name == "run_one_coro"
+    ),
+    object(),
+)
 
 
 class Makers(Engine):
@@ -38,6 +50,8 @@ class Makers(Engine):
         """
         plain = name is None and context is None and not options
         if plain and not self._closed and not self._debug and self._task_factory is None:  # type: ignore[attr-defined]
+            return call_with(Task, (coro,), self._for_me)
+        if plain and not self._closed and getattr(coro, "cr_code", None) is RACER:
             return call_with(Task, (coro,), self._for_me)
         task = SelectorEventLoop.create_task(self, coro, name=name, context=context, **options)  # type: ignore[arg-type]
         if not COMPILED and getattr(task, "_source_traceback", None):

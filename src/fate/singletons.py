@@ -71,5 +71,10 @@ def add(thing: Singleton) -> None:
 
 
 def here() -> Place:
-    """Where the program is."""
-    return _here
+    """Where the program is, as far as this thread is concerned."""
+    return _here if _here is REAL or concerns() else REAL
+
+
+def concerns() -> bool:
+    """Whether the present thread is where the program is. Who simulates hosts puts a better answer in its place."""
+    return True

@@ -31,6 +31,22 @@ class Shared:
     def __init__(self, disarm: Callable[[], object]) -> None:
         self.disarm = disarm
         self.fuses: dict[Fuse, Any] = {}
+        self.sources: dict[int, tuple[Any, dict[Fuse, None]]] = {}  # the files, by id, and who waits for each
+
+    def join(self, fuse: Fuse, source: Any) -> None:
+        """Let `fuse` wait too."""
+        self.fuses[fuse] = source
+        if not isinstance(source, int):
+            self.sources.setdefault(id(source), (source, {}))[1][fuse] = None
+
+    def leave(self, fuse: Fuse) -> None:
+        """It waits no longer."""
+        key = id(self.fuses.pop(fuse, None))
+        if key in self.sources:
+            waiting = self.sources[key][1]
+            waiting.pop(fuse, None)
+            if not waiting:
+                del self.sources[key]
 
     def burn(self) -> None:
         for fuse, value in list(self.fuses.items()):
@@ -39,9 +55,10 @@ class Shared:
 
     def fail_closed(self, fd: int) -> None:
         """Fail the fuses whose file was closed while they waited: its number is another file's now."""
-        for fuse, source in list(self.fuses.items()):
-            if not isinstance(source, int) and _number(source) != fd:
-                fuse.fail(SourceError(0, f"{source!r} was closed while {fuse!r} waited for it"))
+        for source, waiting in list(self.sources.values()):
+            if _number(source) != fd:
+                for fuse in list(waiting):
+                    fuse.fail(SourceError(0, f"{source!r} was closed while {fuse!r} waited for it"))
 
 
 Arm = Callable[[Shared], Callable[[], object]]  # starts waiting, and gives what stops it
@@ -70,10 +87,10 @@ def _share(fate: Fate, fuse: Fuse, key: tuple[str, int], value: Any, arm: Arm) -
         shared = Shared(lambda: None)
         shared.disarm = arm(shared)
         fate._sources[key] = shared
-    shared.fuses[fuse] = value
+    shared.join(fuse, value)
 
     def release() -> None:
-        shared.fuses.pop(fuse, None)
+        shared.leave(fuse)
         if not shared.fuses and fate._sources.get(key) is shared:
             del fate._sources[key]
             shared.disarm()

@@ -54,6 +54,13 @@ def test_a_person_reads_it_in_a_few_lines(workshop: Workshop) -> None:
     assert len(lines) <= 10
 
 
+@pytest.mark.parametrize("name", ["fate.py", "fate/__init__.py"])
+def test_a_file_that_hides_the_package_is_advice(workshop: Workshop, name: str) -> None:
+    path = workshop.write(name, "")
+    done = workshop.execute([sys.executable, *workshop.script(), "doctor"])
+    assert done.code == 0 and f"advice    {path} hides this package" in done.out
+
+
 def test_too_few_open_files_are_advice(workshop: Workshop) -> None:
     code, report = _report(workshop, shell="ulimit -S -n 256")
     assert code == 0
@@ -98,6 +105,14 @@ def test_what_is_not_compiled_is_advice(changes: dict[str, Any], says: str) -> N
     assert finding.level == "advice"
     assert says in finding.what
     assert "pip install" in finding.do
+
+
+def test_why_compiling_failed_is_told_once_with_what_it_costs() -> None:
+    why = "Python's headers are missing (Python.h of 3.11)"
+    (finding,) = _judged(compiled=False, modules={"fate.core.engine": False}, not_compiled=why)
+    assert why in finding.what
+    assert "times as long" in finding.what
+    assert "FATE_REQUIRE_EXT=1" in finding.do
 
 
 def test_an_untested_python_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from .conftest import PYTHON, Workshop
+import fate
+from fate.cli.run import find
+
+from .conftest import DEADLINE, FATE, PYTHON, Workshop
 
 KIND = """
 import asyncio, sys
@@ -15,6 +22,8 @@ def kind(loop):
 async def main():
     print(kind(asyncio.get_running_loop()) + "\\n", end="")  # one write, whole also beside other threads
 """
+
+SHELL_HEAD = """#!/bin/sh\n'''exec' "PYTHON" "$0" "$@"\n' '''\n"""
 
 WAYS = {
     "asyncio.run": "asyncio.run(main())",
@@ -210,3 +219,129 @@ def test_fate_itself_can_be_imported_by_the_program(workshop: Workshop) -> None:
     workshop.write("program.py", KIND + "import fate; loop = fate.Fate(); print(kind(loop)); loop.close()")
     done = workshop.run("program.py")
     assert done.out == "fate.loop.Fate\n", done.err
+
+
+@pytest.mark.parametrize("mark", ["kept", "of another installation"])
+def test_a_sitecustomize_that_comes_first_and_does_not_chain_keeps_nobody_off_fate(
+    workshop: Workshop, mark: str
+) -> None:
+    # What an installation has beside its packages, for Python to read when it starts.
+    installed = workshop.home / "installed"
+    installed.mkdir()
+    (installed / "fate").symlink_to(Path(fate.__file__).parent)
+    shutil.copy(installed / "fate/cli/stage/fate_stage.pth", installed)
+    workshop.write("agent/sitecustomize.py", "")
+    workshop.write("child.py", KIND + "print(sys.path == before); asyncio.run(main())")
+    workshop.write(
+        "program.py",
+        f"""
+        import os, subprocess, sys
+        start = "import site, sys; site.addsitedir('installed'); sys.path.pop(); before = list(sys.path)"
+        env = os.environ | {{"PYTHONPATH": "agent"}}
+        if {mark != "kept"}:
+            env["FATE_STAGE"] = "/elsewhere:cpython-38"
+        subprocess.run([sys.executable, "-c", start + "; exec(open('child.py').read())"], env=env)
+        """,
+    )
+    kind = "fate.loop.Fate" if mark == "kept" else "asyncio.unix_events._UnixSelectorEventLoop"
+    assert workshop.run("program.py").out == f"True\n{kind}\n"
+
+
+def test_the_file_for_pythons_start_does_nothing_without_fate_run(workshop: Workshop) -> None:
+    installed = workshop.home / "installed"
+    installed.mkdir()
+    shutil.copy(Path(fate.__file__).parent / "cli/stage/fate_stage.pth", installed)
+    start = (
+        "import site, sys; before = set(sys.modules); site.addsitedir('installed'); print(set(sys.modules) - before)"
+    )
+    assert workshop.python("-S", "-c", start).out == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "says"),
+    [
+        ("print('no loop')", 3, "fate: no Fate was made: "),
+        ("asyncio.run(main())", 0, "fate: 1 Fate made, in 1 process\n"),
+        ("asyncio.run(main()); sys.exit(5)", 5, "fate: 1 Fate made, in 1 process\n"),
+        ("import uvloop; uvloop.run(main())", 0, "fate: 1 Fate made, in 1 process\n"),
+        ("class Own(asyncio.SelectorEventLoop): pass\nOwn().close()", 3, "fate: no Fate was made: "),
+        ("asyncio.run(main()); sys.stdout.flush(); import os; os._exit(0)", 0, "fate: 1 Fate made, in 1 process\n"),
+        (
+            "import subprocess\n"
+            "for _ in 'ab': subprocess.run([sys.executable, '-c', 'import fate; fate.Fate().close()'])",
+            0,
+            "fate: 2 Fates made, in 2 processes\n",
+        ),
+    ],
+)
+def test_on_request_it_says_whether_a_fate_was_made(workshop: Workshop, source: str, code: int, says: str) -> None:
+    workshop.write("program.py", KIND + source)
+    done = workshop.run("--check", "program.py")
+    assert done.code == code and done.err.startswith(says)
+    assert done.out == workshop.run("program.py").out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_program_that_is_checked_gets_its_signals_and_ends_by_them(workshop: Workshop, number: int) -> None:
+    workshop.write("program.py", "import signal; print('ready', flush=True); signal.pause()")
+    words = [*FATE, "run", "--check", "program.py"]
+    with subprocess.Popen(
+        words, cwd=workshop.home, env=workshop.env, stdout=-1, stderr=-1, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        err = process.communicate(timeout=DEADLINE)[1]
+    assert process.returncode == -number and "fate: no Fate was made" in err
+
+
+def command(workshop: Workshop, head: str = SHELL_HEAD) -> Path:
+    """Writes an installed command beside a Python, and returns its path."""
+    python = workshop.home / "bin dir" / "python"
+    script = workshop.write("bin dir/serve", head.replace("PYTHON", str(python)) + "import sys; print(sys.argv)\n")
+    script.chmod(0o755)
+    python.symlink_to(sys.executable)
+    workshop.env["PATH"] = f"{python.parent}:{workshop.env['PATH']}"
+    return script
+
+
+@pytest.mark.parametrize("head", ["#!/usr/bin/env python\n", SHELL_HEAD])
+def test_an_installed_command_is_found_by_its_name(
+    workshop: Workshop, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = command(workshop, head)
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    monkeypatch.setenv("PATH", workshop.env["PATH"])
+    assert find("serve") == str(script)
+
+
+def test_an_installed_command_stands_on_fate(workshop: Workshop) -> None:
+    script = Path(sys.executable).with_name("pytest")
+    assert script.exists()
+    workshop.write("test_it.py", KIND + "def test_it(): asyncio.run(main())")
+    done = workshop.run("pytest", "-q", "-s", "test_it.py")
+    assert "fate.loop.Fate" in done.out and done.code == 0
+
+
+def test_a_command_of_another_python_is_refused(workshop: Workshop) -> None:
+    command(workshop)
+    done = workshop.run("serve", "app")
+    assert done.code == 2 and "runs in another Python" in done.err and "Traceback" not in done.err
+
+
+def test_what_is_a_module_and_no_file_gets_a_hint(workshop: Workshop) -> None:
+    done = workshop.run("http.server")
+    assert (done.code, done.out) == (2, "") and "fate run -m http.server" in done.err
+
+
+def test_a_file_of_that_name_comes_before_a_command_or_a_module(workshop: Workshop) -> None:
+    workshop.write("json", "print('a file')")
+    assert workshop.same("json").out == "a file\n"
+
+
+@pytest.mark.parametrize("line", [["fate.py"], ["./program.py"], ["-m", "program"], ["-c", "import program"]])
+def test_a_file_that_is_named_like_the_package_gets_a_hint(workshop: Workshop, line: list[str]) -> None:
+    for name in ("fate.py", "program.py"):
+        workshop.write(name, "print('runs')")
+    done = workshop.execute([*PYTHON, *workshop.script(), "run", *line])
+    assert (done.code, done.out) == (0, "runs\n")
+    assert "has the name of this package" in done.err and len(done.err.splitlines()) == 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
+from typing import Any
 
 import pytest
-from support import turns
+from support import DEADLINE, turns
 
 from fate import Fate, Handle, Recorder
 from fate.errors import WrongThreadError
@@ -119,6 +121,143 @@ def test_an_instrument_that_interrupts_stops_the_loop_and_loses_nothing(loop: Fa
     loop.set_instrument(None)
     turns(loop)
     assert ran == [0, 1, 2]
+
+
+def test_two_instruments_both_hear_of_every_handle_the_second_inside_the_first(loop: Fate) -> None:
+    order: list[str] = []
+
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def before(self, handle: Handle) -> None:
+            order.append(f"before {self.name}")
+
+        def after(self, handle: Handle) -> None:
+            order.append(f"after {self.name}")
+
+    for name in ("one", "two"):
+        loop.set_instrument(Named(name))
+    loop.call_soon(order.append, "runs")
+    turns(loop)
+    assert order == ["before one", "before two", "runs", "after two", "after one"]
+
+
+def test_an_instrument_that_is_set_twice_hears_of_a_handle_once(loop: Fate) -> None:
+    notes = Notes()
+    loop.set_instrument(notes)
+    loop.set_instrument(notes)
+    handle = loop.call_soon(lambda: None)
+    turns(loop)
+    assert notes.notes == [("before", handle.id), ("after", handle.id)]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_of_two_instruments_the_one_that_fails_is_taken_away_alone(loop: Fate, reports: list, where: str) -> None:
+    failing, well = Notes(where), Notes()
+    loop.set_instrument(failing)
+    loop.set_instrument(well)
+    ids = [loop.call_soon(lambda: None).id for _ in range(2)]
+    turns(loop)
+    assert well.notes == [(what, id) for id in ids for what in ("before", "after")]
+    assert {id for _, id in failing.notes} == {ids[0]}
+    (report,) = reports
+    assert repr(failing) in report["message"]
+
+
+def test_one_instrument_is_removed_and_none_removes_all(loop: Fate) -> None:
+    one, two = Notes(), Notes()
+    loop.set_instrument(one)
+    loop.set_instrument(two)
+    loop.remove_instrument(one)
+    loop.remove_instrument(Notes())  # was never there
+    first = loop.call_soon(lambda: None)
+    turns(loop)
+    loop.set_instrument(None)
+    loop.call_soon(lambda: None)
+    turns(loop)
+    assert one.notes == []
+    assert two.notes == [("before", first.id), ("after", first.id)]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_instruments_that_come_and_go_inside_a_callback_hear_as_many_ends_as_beginnings(
+    loop: Fate, debug: bool
+) -> None:
+    first, second, third = Notes(), Notes(), Notes()
+    loop.set_debug(debug)
+    loop.set_instrument(first)
+
+    def change() -> None:
+        loop.set_instrument(second)
+        loop.set_instrument(third)
+        loop.remove_instrument(third)
+
+    handle, last = loop.call_soon(change), loop.call_soon(lambda: None)
+    turns(loop)
+    assert first.notes == [(what, id) for id in (handle.id, last.id) for what in ("before", "after")]
+    assert second.notes == [("before", last.id), ("after", last.id)]
+    assert third.notes == []
+
+
+def test_two_recorders_keep_the_same(loop: Fate, reports: list) -> None:
+    one, two = Recorder(), Recorder(capacity=1)
+    loop.set_instrument(one)
+    loop.set_instrument(two)
+    loop.call_soon(lambda: 1 / 0)
+    turns(loop)
+    assert [record.id for record in one.records()] == [record.id for record in two.records()]
+    assert [record.id for record in reports[0]["causes"]] == [record.id for record in one.records()]
+
+
+def test_the_recorder_shows_what_runs_now_last(loop: Fate) -> None:
+    recorder = Recorder()
+    loop.set_instrument(recorder)
+    seen: list[Any] = []
+
+    def blocks() -> None:
+        time.sleep(0.002)
+        seen.extend([recorder.records(), recorder.running()])
+
+    loop.call_soon(lambda: None)
+    handle = loop.call_soon(blocks)
+    turns(loop)
+    records, (running,) = seen
+    assert len(records) == 2
+    assert (records[-1].id, records[-1].what) == (handle.id, running.what)
+    assert running.what.endswith("blocks") and running.end - running.start >= 2_000_000
+    assert recorder.running() == [] and len(recorder.records()) == 2
+
+
+def test_another_thread_sees_what_blocks_the_loop(loop: Fate) -> None:
+    recorder = Recorder()
+    loop.set_instrument(recorder)
+    blocked, asked = threading.Event(), threading.Event()
+    seen: list[Any] = []
+
+    def ask() -> None:
+        blocked.wait(DEADLINE)
+        seen.extend(recorder.running())
+        asked.set()
+
+    def blocks() -> None:
+        blocked.set()
+        asked.wait(DEADLINE)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    loop.call_soon(blocks)
+    turns(loop)
+    thread.join()
+    assert [record.what.rpartition(".")[2] for record in seen] == ["blocks"]
+
+
+def test_a_recorder_that_was_taken_away_inside_a_callback_does_not_show_it_as_running_for_ever(loop: Fate) -> None:
+    recorder = Recorder()
+    loop.set_instrument(recorder)
+    loop.call_soon(loop.set_instrument, None)
+    turns(loop)
+    assert recorder.running() == []
 
 
 def test_the_recorder_keeps_id_cause_start_end_and_what_was_called(loop: Fate) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from growth import in_proportion
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -287,3 +289,21 @@ def test_an_empty_wheel_has_no_deadline() -> None:
     timers.collect(8.0, [])
     assert timers.count == 0
     assert timers.deadline() == math.inf
+
+
+def test_many_timers_of_one_tick_are_not_sorted_in_every_turn_of_a_clock_that_stands_still() -> None:
+    def prepare(count: int) -> Callable[[], None]:
+        timers = Timers(1000.0)
+        handles = [make(1000.0 + 1e-5 * (place + 1) / count, place) for place in range(count)]
+        for handle in handles:
+            timers.add(handle)
+
+        def work() -> None:
+            for handle in handles:
+                timers.remove(handle)
+                timers.add(make(1000.0 + 5e-6, handle.id + count))
+                assert timers.collect(1000.0, []) == 0
+
+        return work
+
+    assert in_proportion(prepare, 300)

@@ -23,7 +23,7 @@ RACES = {
 def test_the_race_is_found_shrunk_and_replayed(start: Start, name: str, faults: str) -> None:
     what, fault = RACES[name]
     program = f"{EXAMPLES / 'universe' / name}.py::main"
-    found = start("-m", "fate", "explore", program, "--faults", faults).end()
+    found = start("-m", "fate", "explore", program, "--first", "--faults", faults).end()
     assert found.code == 1 and what in found.out and len(found.out.splitlines()) <= 15
     assert "It needs this fault:" in found.out
     assert faults == "all" or fault in found.out

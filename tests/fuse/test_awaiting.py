@@ -115,7 +115,7 @@ def test_wait_for_that_times_out_leaves_nothing_behind(virtual: VirtualFate) -> 
         for _ in range(50):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(wait(fuse), 1)
-        assert fuse._watchers == []
+        assert not fuse._watchers
         assert not fuse.is_over()
 
     virtual.run_until_complete(main())

@@ -129,7 +129,7 @@ def test_cancelling_the_whole_leaves_the_parts_alone_and_lets_go_of_them(
     whole = combine(a, b)
     assert whole.cancel() is True
     assert not a.is_over() and not b.is_over()
-    assert a._watchers == [] and b._watchers == []
+    assert not a._watchers and not b._watchers
     a.burn()
 
 

@@ -7,9 +7,11 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from growth import in_proportion
 from support import DEADLINE, Log, run_until, turns
 
 from fate import Fate, Packet, PacketFuse
@@ -369,3 +371,69 @@ def test_ipv6_addresses_are_addresses(loop: Fate) -> None:
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         sock.sendto(b"ignite", fuse.address)
         assert burning_with(loop, fuse) == b"ignite"
+
+
+def test_the_loop_turns_within_a_flood_of_short_lines(loop: Fate) -> None:
+    """One read brings many; each is offered, in order, and the end comes after the last."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    told: list[bytes] = []
+    between: list[int] = []
+
+    def matches(line: bytes) -> bool:
+        told.append(line)
+        return line == b"last"
+
+    def count() -> None:
+        between.append(len(told))
+        handle[0] = loop.call_soon(count)
+
+    with listening, socket.create_connection(listening.getsockname()) as peer:
+        fuse = loop.get_packet_fuse(listening, matches)
+        peer.sendall(b"".join(b"%d\n" % number for number in range(5000)) + b"last\n")
+        handle = [loop.call_soon(count)]
+        run_until(loop, fuse.is_burned)
+        handle[0].cancel()
+    assert told == [*(b"%d" % number for number in range(5000)), b"last"]
+    assert max(after - before for before, after in pairwise(between)) < 100
+
+
+def test_lines_that_came_with_the_end_are_all_offered(loop: Fate) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    with listening:
+        fuse = loop.get_packet_fuse(listening, b"last")
+        with socket.create_connection(listening.getsockname()) as peer:
+            peer.sendall(b"line\n" * 1000 + b"last\n")
+        run_until(loop, fuse.is_burned)
+
+
+def test_of_many_fuses_for_certain_bytes_only_those_that_match_are_asked_and_in_order(loop: Fate, log: Log) -> None:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+    with sock:
+        fuses = [loop.get_packet_fuse(sock, match) for match in (b"a", None, b"b", b"a", lambda data: True, b"a")]
+        for place, fuse in enumerate(fuses):
+            fuse.add_handler(log.note(place))
+        sock.sendto(b"a", sock.getsockname())
+        run_until(loop, fuses[-1].is_burned)
+        turns(loop, 3)
+        assert log == [0, 1, 3, 4, 5]
+        sock.sendto(b"b", sock.getsockname())
+        run_until(loop, fuses[2].is_burned)
+
+
+def test_many_fuses_at_one_place_each_for_a_packet_of_its_own_are_asked_in_proportion(loop: Fate) -> None:
+    def make(count: int) -> Callable[[], None]:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 0))
+        fuses = [loop.get_packet_fuse(sock, b"%d" % place) for place in range(count)]
+
+        def come() -> None:
+            for place, fuse in enumerate(fuses):
+                sock.sendto(b"%d" % place, sock.getsockname())
+                while not fuse.is_burned():
+                    turns(loop)
+            sock.close()
+
+        return come
+
+    assert in_proportion(make, 100)

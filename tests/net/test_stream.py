@@ -1181,3 +1181,33 @@ def test_a_server_knows_its_connections_and_no_other_servers(way: str) -> None:
 
     with asyncio.Runner(loop_factory=Fate) as runner:
         runner.run(main())
+
+
+def test_what_comes_while_data_received_turns_the_loop_is_read_when_it_has_returned(loop: Fate, reports: list) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        far = socket.create_connection(listener.getsockname())
+        near, _ = listener.accept()
+    near.setblocking(False)
+    got = bytearray()
+
+    class Turning(asyncio.Protocol):
+        def data_received(self, data: bytes) -> None:
+            got.extend(data)
+            if got == b"first":
+                far.send(b"second")
+                for _ in range(20):
+                    loop.call_soon(lambda: None)
+                    loop._run_once()
+            else:
+                loop.stop()
+
+    async def main() -> None:
+        await loop.connect_accepted_socket(Turning, near)
+        far.send(b"first")
+
+    task = loop.create_task(main())
+    loop.call_later(5, loop.stop)
+    with far:
+        loop.run_forever()
+        assert task.done()
+        assert got == b"firstsecond" and not reports

@@ -15,7 +15,7 @@ import pytest
 import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import examples
+from support import DEADLINE, examples
 
 from fate import Fate
 from fate.net.poll import EpollPoll
@@ -502,3 +502,20 @@ def test_tls_runs_inside_tls(loop: Fate) -> None:
                 await asyncio.sleep(0)
 
     loop.run_until_complete(main())
+
+
+def test_a_handshake_inside_tls_that_takes_too_long_is_told_to_who_asked(
+    loop: Fate, reports: list[dict[str, Any]]
+) -> None:
+    async def main() -> None:
+        server = await loop.create_server(asyncio.Protocol, "localhost", 0, ssl=SERVER)
+        async with server:
+            host, port = server.sockets[0].getsockname()[:2]
+            outer, protocol = await loop.create_connection(
+                asyncio.Protocol, host, port, ssl=CLIENT, server_hostname="localhost"
+            )
+            with pytest.raises(ConnectionAbortedError):
+                await loop.start_tls(outer, protocol, CLIENT, server_hostname="localhost", ssl_handshake_timeout=0.01)
+
+    loop.run_until_complete(asyncio.wait_for(main(), DEADLINE))
+    assert reports == []

@@ -7,9 +7,11 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from growth import in_proportion
 
 from fate.reactor import ClientFactory, Factory, LineReceiver, ProcessProtocol, Protocol, Reactor
 from fate.reactor.errors import (
@@ -370,7 +372,7 @@ def test_the_environment_and_the_directory_are_those_given(reactor: Reactor, tmp
         reactor, "import os; print(os.environ.get('FATED'), os.getcwd())", env={"FATED": "yes"}, path=tmp_path
     )
     reactor.run()
-    assert child.out.decode().split() == ["yes", os.path.realpath(tmp_path)]
+    assert child.out.decode().strip() == f"yes {os.path.realpath(tmp_path)}"
 
 
 def test_how_a_child_ended_is_told(reactor: Reactor) -> None:
@@ -537,3 +539,45 @@ def test_a_child_that_cannot_be_asked_for_is_a_typed_end(reactor: Reactor, optio
     reactor.spawnProcess(child, sys.executable, **options)
     reactor.run()
     assert isinstance(child.reason, SpawnError)
+
+
+@pytest.mark.parametrize("pieces", ["many lines in one", "one line in many"])
+def test_lines_are_cut_in_proportion_to_what_comes(pieces: str) -> None:
+    class Cut(LineReceiver):
+        delimiter = b"\n"
+        MAX_LENGTH = 1 << 30
+        count = 0
+
+        def lineReceived(self, line: bytes) -> None:
+            self.count += 1
+
+    def make(count: int) -> Callable[[], None]:
+        receiver: Any = Cut()
+        receiver.transport = SimpleNamespace(disconnecting=False)
+        given = [b"a short line\n" * count] if pieces == "many lines in one" else [b"a piece"] * count + [b"\n"]
+
+        def come() -> None:
+            for piece in given:
+                receiver.dataReceived(piece)
+            assert receiver.count == (count if len(given) == 1 else 1)
+
+        return come
+
+    assert in_proportion(make, 8000)
+
+
+def test_a_delimiter_may_change_in_the_middle_of_a_line_and_lie_across_two_pieces() -> None:
+    told: list[bytes] = []
+
+    class Cut(LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            told.append(line)
+
+    receiver: Any = Cut()
+    receiver.transport = SimpleNamespace(disconnecting=False)
+    for piece in (b"one\r", b"\ntwo;three", b"\r"):
+        receiver.dataReceived(piece)
+    assert told == [b"one"]
+    receiver.delimiter = b";"
+    receiver.dataReceived(b"\n;")
+    assert told == [b"one", b"two", b"three\r\n"]

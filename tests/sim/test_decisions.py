@@ -91,6 +91,23 @@ def test_swarms_differ_from_seed_to_seed_and_not_from_run_to_run():
     assert swarms[3] == tuple(everything.swarm(3).kinds.values())
 
 
+def test_faults_of_the_program_itself_are_told_in_words():
+    overrides = {("stall main", 0): 20, ("timer main", 1): 5, ("cancel work#2, unbegun", 0): 1}
+    decisions = Decisions(0, overrides, drawn=False)
+    decisions.decide("stall main", 1001, 0.0, 0)
+    decisions.note("task main had come to bank.py:41")
+    decisions.decide("timer main", 1000, 0.0, 0)
+    decisions.decide("timer main", 1000, 0.0, 0)
+    decisions.decide("cancel work#2, unbegun", 2, 0.0, 7)
+    assert decisions.strikes_at(decisions.latest(), 9) == ("cancel work#2, unbegun", 0)
+    assert decisions.faults()[-1].when == 9
+    assert [describe(fault) for fault in decisions.faults()] == [
+        "main stood still for 20 ms after task main had come to bank.py:41",
+        "the 2nd timer of main was set 500 µs late",
+        "task work#2 was cancelled before its first step",
+    ]
+
+
 def test_faults_are_told_in_words():
     decisions = Decisions(0, {("latency client->db", 2): 400, ("cancel transfer", 0): 2}, drawn=False)
     for _ in range(3):

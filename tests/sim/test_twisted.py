@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fate.sim.trial import excused
+from fate.sim.decisions import Decision
+from fate.sim.excuses import Excuses
+from fate.sim.strikes import Strikes
 
 HERE = Path(__file__).parent
 SEEN = {
@@ -73,11 +75,11 @@ def test_what_twisted_says_of_a_broken_connection_is_no_failure():
     from twisted.python.failure import Failure
     from twisted.web.client import ResponseFailed
 
-    reset = frozenset({"reset"})
+    reset, order = (Excuses([Decision(f"{kind} main", 0, 1, 2, 0, "")], Strikes()) for kind in ("reset", "order"))
     for told in (error.ConnectionLost(), error.ConnectionRefusedError(), error.TimeoutError()):
-        assert excused(told, reset) and not excused(told, frozenset({"order"}))
-        assert excused(ResponseFailed([Failure(told)]), reset)
-    assert not excused(ResponseFailed([Failure(LookupError())]), reset)
+        assert reset.cover(told) and not order.cover(told)
+        assert reset.cover(ResponseFailed([Failure(told)]))
+    assert not reset.cover(ResponseFailed([Failure(LookupError())]))
 
 
 def test_a_program_of_another_loop_is_told_so():

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_an_interpreter_that_does_not_exist_is_told_from_a_command_that_does_not
     script = tmp_path / "cake-maker"
     script.write_text("#!/nonexistent/interpreter\n")
     script.chmod(0o755)
-    with pytest.raises(errors.CommandStartError, match="cake-maker: what its first line names to run it"):
+    with pytest.raises(errors.CommandStartError, match=r"cake-maker'?: what its first line names to run it"):
         run(run_command_([script]))
     with pytest.raises(errors.CommandStartError, match="there is no such command"):
         run(run_command_(["cake-maker"], cwd=tmp_path))
@@ -125,7 +126,7 @@ def test_arguments_that_make_no_sense(run: Run) -> None:
 
 def test_its_directory_and_environment(run: Run, tmp_path: Path) -> None:
     output = run(run_command_(["/bin/sh", "-c", "pwd; echo $WHO"], cwd=tmp_path, env={"WHO": "Ben"}))
-    assert str(output).split() == [str(tmp_path), "Ben"]
+    assert str(output).splitlines() == [str(tmp_path), "Ben"]
 
 
 def test_it_reads_what_it_is_given(run: Run, tmp_path: Path) -> None:
@@ -425,3 +426,24 @@ def test_a_command_that_is_cancelled_when_it_has_just_ended_says_nothing(
 
     run(main())
     assert caplog.text == ""
+
+
+def test_the_loop_turns_within_a_flood_of_short_lines(run: Run) -> None:
+    """A read brings up to 64 KiB, which is as many lines; they are told in order, and to the last, all the same."""
+    told: list[str] = []
+    between: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            between.append(len(told))
+            handle[0] = loop.call_soon(count)
+
+        handle = [loop.call_soon(count)]
+        await run_command(python("print(*range(40000), sep='\\n', end='')"), on_line=told.append)
+        handle[0].cancel()
+
+    run(main())
+    assert told == [str(number) for number in range(40000)]
+    assert max(after - before for before, after in pairwise(between)) < 100

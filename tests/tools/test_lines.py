@@ -10,6 +10,7 @@ import socket
 import ssl
 import tty
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +398,37 @@ def test_lines_are_the_same_in_whichever_pieces_they_come(size: int) -> None:
 def test_what_cannot_be_decoded_is_replaced() -> None:
     assert [*Splitter().feed(b"\xff\n")] == ["\ufffd"]
     assert [*Splitter("latin-1").feed(b"\xff\n")] == ["\xff"]
+
+
+@pytest.mark.parametrize("how", ["handler", "loop", "next"])
+def test_the_loop_turns_within_a_flood_of_short_lines(run: Run, how: str) -> None:
+    pipe = pipe_of("pipe")
+    told: list[str] = []
+    between: list[int] = []
+    wanted = [str(number) for number in range(8000)]
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        def count() -> None:
+            between.append(len(told))
+            handle[0] = loop.call_soon(count)
+
+        handle = [loop.call_soon(count)]
+        pipe.write("\n".join(wanted).encode())
+        pipe.end()
+        if how == "handler":
+            await lines(pipe.source, told.append)
+        elif how == "loop":
+            async for line in lines(pipe.source):
+                told.append(line)
+        else:
+            source = lines(pipe.source)
+            while (line := await source.next()) is not None:
+                told.append(line)
+        handle[0].cancel()
+
+    run(main())
+    pipe.close()
+    assert told == wanted
+    assert max(after - before for before, after in pairwise(between)) < 100

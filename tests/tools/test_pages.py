@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import ClientSession, web
+from hypothesis import given, strategies
 from support import DEADLINE, printed
 
+import fate
 from fate import Deferred, defer, errors
 from fate.tools import Page, get_page
 
@@ -264,7 +266,7 @@ def test_an_error_of_the_server_keeps_its_status_and_its_page(run: Run) -> None:
     [
         "", "localhost", "/etc/passwd", "http://", "http:///path", "ftp://localhost/", "file:///etc/passwd",
         "http://localhost:99999/", "http://localhost:port/", "http://[::1", None, b"http://localhost/", 3,
-        "http://" + "a" * 70 + "..b/",
+        "http://" + "a" * 70 + "..b/", "//localhost/", "//",
     ],
 )  # fmt: skip
 def test_a_wrong_url(run: Run, url: Any) -> None:
@@ -275,6 +277,38 @@ def test_a_wrong_url(run: Run, url: Any) -> None:
         assert caught.value.url == (url if isinstance(url, str) else repr(url))
 
     run(main())
+
+
+PARTS = [
+    "http", "HTTPS", "ws", "ftp", "file", ":", "://", "//", "/", "\\", "?", "#", "@", "[", "]", "localhost", "::",
+    "é", "☃", "\u3002", "\ud800", "\x00", "\r\n", " ", "%", "%zz", "%41", ".", "..", "0", "-1", "65536", "xn--", "&",
+]  # fmt: skip
+
+
+@given(
+    url=strategies.lists(strategies.sampled_from(PARTS), max_size=9).map("".join)
+    | strategies.builds("http://{}:{}{}".format, *(strategies.text(max_size=size) for size in (8, 5, 8)))
+)
+def test_whatever_is_written_for_a_url_ends_in_a_typed_error(url: str) -> None:
+    def unknown(*args: Any, **kwargs: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    async def main() -> None:
+        with pytest.raises(errors.PageError) as caught:
+            await get_page(url)
+        assert caught.value.url == url
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", unknown)
+        fate.run(main())
+
+
+def test_a_session_with_a_base_takes_urls_without_a_scheme(run: Run) -> None:
+    async def main() -> Page:
+        async with site() as url, ClientSession(base_url=url) as session:
+            return await get_page("/", session=session)
+
+    assert run(main()).status == 200
 
 
 def test_arguments_that_make_no_sense(run: Run) -> None:

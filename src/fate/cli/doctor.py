@@ -37,6 +37,11 @@ COMPILER = (
 )
 """How a machine comes by what compiling Fate needs."""
 
+NOTE = "not_compiled.txt"
+"""A file in the package that says why it could not be compiled; `setup.py` writes it."""
+
+COSTS = "callbacks, timers and messages take 3 to 9 times as long"
+
 PEERS = ("click", "msgspec", "uvloop", "twisted")
 """The distributions whose versions are worth knowing."""
 
@@ -57,7 +62,10 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What `fate doctor` found. `modules` tells of each module that can be compiled whether it is."""
+    """What `fate doctor` found.
+
+    `modules` tells of each module that can be compiled whether it is; `not_compiled`, why compiling failed.
+    """
 
     fate: str
     python: str
@@ -70,6 +78,7 @@ class Report(msgspec.Struct):
     versions: dict[str, str | None]
     limits: dict[str, Limit]
     debug: str | None = None
+    not_compiled: str | None = None
     failure: str | None = None
     findings: list[Finding] = []
 
@@ -95,6 +104,7 @@ def examine() -> Report:
         versions={name: _version(name) for name in PEERS},
         limits={name: _limit(number) for name, number in _limit_numbers()},
         debug=_debug(),
+        not_compiled=_why_not_compiled(),
         failure=failure,
     )
     report.findings = [finding for rule in RULES for finding in rule(report)]
@@ -155,6 +165,13 @@ def _compiled(modules: dict[str, bool]) -> bool:
     return bool(getattr(fate, "compiled", modules and all(modules.values())))
 
 
+def _why_not_compiled() -> str | None:
+    try:
+        return Path(__file__).parents[1].joinpath(NOTE).read_text().strip() or None
+    except OSError:
+        return None
+
+
 def _version(name: str) -> str | None:
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as of
@@ -205,7 +222,9 @@ def _is_compiled_all(report: Report) -> Iterator[Finding]:
     if report.compiled and all(report.modules.values()):
         return
     plain = [name for name, compiled in report.modules.items() if not compiled]
-    what = "Fate is not compiled, so it works, slowly."
+    what = f"Fate is not compiled: it works, but {COSTS}."
+    if report.not_compiled:
+        what += f" Compiling failed when it was installed: {report.not_compiled}."
     if report.compiled or len(plain) < len(report.modules):
         what = f"Fate is compiled in part; not so: {', '.join(plain)}."
     do = "FATE_REQUIRE_EXT=1 pip install --force-reinstall --no-cache-dir --no-binary fate-loop fate-loop"
@@ -225,6 +244,17 @@ def _has_files_enough(report: Report) -> Iterator[Finding]:
     yield Finding("advice", f"Only {limit.soft} files may be open, and each connection is one.", do)
 
 
+def _is_not_hidden(report: Report) -> Iterator[Finding]:
+    """Looks for a file or package of the user's that programs in this folder would get for `import fate`."""
+    for path in (Path("fate.py"), Path("fate", "__init__.py")):
+        if path.is_file() and path.resolve().parent != Path(__file__).resolve().parents[1]:
+            yield Finding(
+                "advice",
+                f"{path.resolve()} hides this package from the programs in that folder: `import fate` finds it first.",
+                "Rename it, and remove the __pycache__ beside it.",
+            )
+
+
 def _is_not_debugging(report: Report) -> Iterator[Finding]:
     if report.debug:
         yield Finding(
@@ -239,6 +269,7 @@ RULES: tuple[Callable[[Report], Iterator[Finding]], ...] = (
     _python_is_tested,
     _is_compiled_all,
     _has_files_enough,
+    _is_not_hidden,
     _is_not_debugging,
 )
 

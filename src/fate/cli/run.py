@@ -41,6 +41,9 @@ BLINDING = {
 NEEDS = {"-m": "the name of a module", "-c": "code"}
 """What has to follow those options that say what the program is."""
 
+CHECK = "--check"
+"""The option of `fate run`'s own."""
+
 LAUNCHER_ONLY = frozenset("IESPs")
 """Options that isolate the `fate` script (some systems write them into its first line) and mean no program."""
 
@@ -61,6 +64,9 @@ def split(line: Sequence[str]) -> tuple[list[Option], list[str]]:
     words = list(line)
     while words and words[0].startswith("-") and words[0] not in ("-", "--"):
         word = words.pop(0)
+        if word == CHECK:
+            options.append((word,))
+            continue
         if word == "--check-hash-based-pycs":
             options.append((word, _value(word, words)))
             continue
@@ -113,15 +119,64 @@ def start(line: Sequence[str]) -> None:
     for option, *_ in inherited + options:
         if effect := BLINDING.get(option[1:]):
             raise ProgramError(f"{option} {effect}, which is how Fate comes to a program. Leave {option} out.")
-    _become([sys.executable, *chain.from_iterable(inherited), *line])
+    words = list(line)
+    check = (CHECK,) in options
+    if check:
+        words.remove(CHECK)
+    folder = os.curdir
+    if program[0] not in ("-m", "-c", "-"):
+        file = 1 if program[0] == "--" else 0
+        words[len(words) - len(program) + file] = found = find(program[file])
+        folder = os.path.dirname(found)
+    _warn_of_a_namesake(folder)
+    _become([sys.executable, *chain.from_iterable(inherited), *words], check)
 
 
-def _become(words: list[str]) -> NoReturn:
+def find(word: str) -> str:
+    """Says which file a word means that names a program: that file, or else the command of that name, `uvicorn` say.
+
+    word: what stands where `python` has a file.
+    Returns the word, where it is a file or nothing is known of it, for Python to say so; else the command's script.
+    Raises ProgramError for a command of another Python's, and for what is a module.
+    """
+    if os.path.exists(word) or os.sep in word or word.endswith(".py"):
+        return word
+    from fate.cli.commands import belongs_here, is_module, script_of
+
+    script = script_of(word)
+    if script is not None:
+        if belongs_here(script):
+            return script
+        raise ProgramError(
+            f"{script} runs in another Python than the one that Fate is installed in, {sys.executable}. Install one of"
+            f" the two beside the other, and then: fate run {word} ..."
+        )
+    if is_module(word):
+        raise ProgramError(f"there is no file {word!r} here, but there is a module: fate run -m {word} ...")
+    return word
+
+
+def _warn_of_a_namesake(folder: str) -> None:
+    """Has a word for who named a file in the program's folder after this package."""
+    path = os.path.join(folder, "fate.py")
+    if os.path.exists(path):
+        print(
+            f"fate: {path} has the name of this package: here `import fate` gives the package, under plain python that"
+            " file. Rename it.",
+            file=sys.stderr,
+        )
+
+
+def _become(words: list[str], check: bool) -> NoReturn:
     from fate.cli.stage import environment
 
     if not sys.executable:
         raise ProgramError("this Python does not know where its own executable is, so it cannot start another.")
     try:
+        if check:
+            from fate.cli.check import run_checked
+
+            raise SystemExit(run_checked(words, environment(os.environ)))
         os.execve(sys.executable, words, environment(os.environ))
     except OSError as error:
         raise ProgramError(f"cannot start {sys.executable}: {error.strerror}.") from error
@@ -140,16 +195,19 @@ def _command() -> click.Command:
         """Run a program with Fate under its asyncio.
 
         PROGRAM is what python takes: a file, a directory or zip file with a __main__.py in it, -m MODULE, -c CODE,
-        or - for standard input. It needs no change: asyncio.run, new_event_loop, SelectorEventLoop and the whole of
-        uvloop make Fates. Everything else, exit code, traceback and Ctrl-C, is as with python.
+        or - for standard input; or a command that is installed beside Fate, such as uvicorn. It needs no change:
+        asyncio.run, new_event_loop, SelectorEventLoop and the whole of uvloop make Fates. Everything else, exit code,
+        traceback and Ctrl-C, is as with python.
 
         \b
           fate run server.py --port 8080
           fate run -m uvicorn app:app
           fate run -X dev -W error -m pytest tests
+          fate run --check worker.py
 
         Options before PROGRAM are python's; those behind it belong to the program. Python processes that the
-        program starts run on Fate too.
+        program starts run on Fate too. With --check it says at the end whether a Fate was made; if none was, the exit
+        code is 3.
         """
         start(line)
 

@@ -1,9 +1,9 @@
+# cython: nonecheck=False
 from libc.stdint cimport int64_t
 
 cimport cython
 
 from cpython.exc cimport PyErr_Occurred
-from cpython.list cimport PyList_GET_ITEM
 from cpython.ref cimport Py_DECREF, PyObject
 
 from fate._native cimport (
@@ -29,6 +29,8 @@ cdef object TIME
 
 
 cdef class Poll:
+    cdef public int watched
+    cdef public object _serves
     cpdef int poll(self, int64_t timeout_ns, list ready) except -1
     cpdef unsigned int events(self, int fd) except? 0xffffffff
     cpdef Handle set_reader(self, int fd, Handle handle)
@@ -57,11 +59,13 @@ cdef class Engine(Owner):
     cdef public int64_t _last_id
     cdef readonly int64_t _current_id
     cdef readonly object _instrument
+    cdef readonly object _run_by
     cdef SharedContext _shared
     cdef object _clock
     cdef object _given_clock
     cdef readonly object _own_time
     cdef list _unsettled
+    cdef Py_ssize_t _settled
     cdef Py_ssize_t _owed
     cdef bint _asleep
     cdef bint _turning
@@ -72,6 +76,8 @@ cdef class Engine(Owner):
     cdef public bint _debug
     cdef public bint _stopping
     cdef public object _thread_id
+    cdef public bint _wary
+    cdef bint _told
 
     cdef int _forget_timer(self, TimerHandle timer) except -1
     cdef object _context_of(self, Handle handle)
@@ -110,10 +116,6 @@ cdef class Engine(Owner):
         handle._kind = kind
         return handle
 
-    cdef inline Handle _nth(self, list handles, Py_ssize_t index):
-        """The handle at `index` of a list of handles: whether it is one is not looked at, nor whether it is there."""
-        return <Handle>PyList_GET_ITEM(handles, index)
-
     cdef inline Handle _run_next(self, list queue, Py_ssize_t head, SharedContext shared):
         """Take the handle at `head`. A usual one is run: None. Another one is returned."""
         cdef PyObject *left = fate_run_usual(
@@ -140,23 +142,33 @@ cdef class Engine(Owner):
     @cython.locals(queue=list, timeout=int64_t, now=int64_t, elapsed=int64_t, pending=Py_ssize_t, wait=double, handle=Handle, index=Py_ssize_t, first=Py_ssize_t, count=int)
     cdef int _look(self) except -1
 
-    @cython.locals(queue=list, shared=SharedContext, outer=SharedContext, fast=bint, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint)
+    @cython.locals(count=int)
+    cdef int _wait_warily(self, list queue) except -1
+
+    @cython.locals(queue=list, shared=SharedContext, outer=SharedContext, fast=bint, handle=Handle, head=Py_ssize_t, end=Py_ssize_t, nested=bint, current=int64_t)
     cdef int _turn(self) except -1
 
+    @cython.locals(queue=list, handle=Handle, index=Py_ssize_t)
+    cdef int _number(self, Py_ssize_t first) except -1
+    @cython.locals(queue=list, handle=Handle)
+    cpdef object take_first(self)
+    cpdef object put(self, Handle handle, bint first=*)
+    cdef int _reset(self) except -1
     cdef int _fail(self, Handle handle, object error, SharedContext shared) except -1
 
-    cdef int _run(self, Handle handle) except -1
+    @cython.locals(current=int64_t)
+    cdef int _run(self, Handle handle, list queue, Py_ssize_t place) except -1
     cdef int settle_later(self, Handle handle) except -1
     cdef int hurry(self) except -1
     cdef int queue_source(self, Handle source) except -1
 
-    @cython.locals(handle=Handle, unsettled=list, done=Py_ssize_t)
+    @cython.locals(handle=Handle, unsettled=list)
     cdef int _settle(self) except -1
     @cython.locals(current=int64_t)
     cpdef settle(self)
-    cdef object _run_plainly(self, Handle handle)
+    cdef object _run_plainly(self, Handle handle, list queue, Py_ssize_t place)
 
-    cdef object _run_watched(self, Handle handle, object instrument)
+    cdef object _run_watched(self, Handle handle, object instrument, list queue, Py_ssize_t place)
 
 
 cdef class Time:

@@ -1,4 +1,4 @@
-# cython: wraparound=False
+# cython: wraparound=False, nonecheck=False
 """The engine: what happens, and in which order.
 
 A *turn* is one pass: poll the world, take the timers that are due, then run every callback that is ready, first in,
@@ -48,6 +48,7 @@ FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
 COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
 OWED_MOST = 64 * 1024  # what is put off to the turn's end is done earlier when it weighs so much
+WARY_NS = 200_000_000  # when nothing has come for so long, in nanoseconds, it is time to look whether anything can
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
 
 
@@ -62,7 +63,14 @@ class Instrument(Protocol):
 
 
 class Poll:
-    """How the engine waits for the world. `fate.net.poll` has the real ones."""
+    """How the engine waits for the world. `fate.net.poll` has the real ones.
+
+    watched: how many descriptors are watched, where that is counted.
+    """
+
+    if TYPE_CHECKING:
+        watched: int
+        _serves: Any  # a weak reference to the loop that it waits for, or None
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever), append the handles of what came to `ready`."""
@@ -127,8 +135,23 @@ class Poll:
         """
         self.add_reader(fd, source)
 
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """For programs that turn a loop by hand, as nest_asyncio does: wait up to `timeout` seconds, None for ever.
+
+        Unlike a selector's it returns an empty list: the handles of what came are in the loop's queue already.
+        """
+        loop = None if self._serves is None else self._serves()
+        if loop is not None:
+            loop.poll_once(timeout)
+        return []
+
     def remind(self) -> None:
         """Tell of all again that sources were told of once: an exception may have kept them from reading."""
+
+
+if not COMPILED:
+    Poll.watched = 0
+    Poll._serves = None
 
 
 class Engine(Owner):
@@ -139,9 +162,13 @@ class Engine(Owner):
         _debug: bool
         _stopping: bool
         _thread_id: int | None
+        _wary: bool
+        _told: bool
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
-        _nth: Callable[[list[Any], int], Handle]
+
+    def __cinit__(self, *arguments: Any, **options: Any) -> None:
+        self._closed = True  # until it is made: a subclass may forget to, and there is nothing to work with
 
     def __init__(self, poll: Poll, clock: Callable[[], int] | None = None) -> None:
         """
@@ -152,6 +179,7 @@ class Engine(Owner):
         self._clock = self._given_clock = clock
         self._own_time: Callable[[], float] | None = None
         self._unsettled: list[Handle] = []  # who waits for the turn to end
+        self._settled = 0  # so many of them are done with: while it is at them, it may come to them again
         self._owed = 0  # what they weigh
         self._queue: list[Any] = []  # append is atomic: other threads push here too
         self._head = 0  # the queue before this index has been consumed
@@ -160,6 +188,7 @@ class Engine(Owner):
         self._current_id = 0
         self._shared = SharedContext()
         self._instrument: Instrument | None = None
+        self._run_by: Callable[[Handle], BaseException | None] | None = None  # if an instrument watches, see `run_by`
         self._asleep = False
         self._turning = False
         self._fast_turns = 0
@@ -169,6 +198,8 @@ class Engine(Owner):
         self._debug = False
         self._stopping = False
         self._thread_id = None
+        self._wary = False  # `_nothing_comes` is to be called
+        self._told = False  # it was, and nothing has come since
 
     # -- time ---------------------------------------------------------------------------------------------------
 
@@ -195,7 +226,7 @@ class Engine(Owner):
     # -- scheduling ---------------------------------------------------------------------------------------------
 
     # The makers of handles repeat each other, and `_turn` repeats `_run`: uncompiled, a call costs as much as
-    # what it does. `_make`, `_run_next` and `_nth`, which only the compiled build has, are in the `.pxd`.
+    # what it does. `_make` and `_run_next`, which only the compiled build has, are in the `.pxd`.
 
     def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
         if COMPILED:
@@ -210,10 +241,9 @@ class Engine(Owner):
             handle._kind = ONCE
         self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
-        self._queue.append(handle)
         if COMPILED and self._thread_id is None:  # nobody knows when it will run
             track(handle)
-        return handle
+        self._queue.append(handle); return handle  # noqa: E702  # fmt: skip  # one line: see "Interrupts" in design.md
 
     def _push_timer(
         self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
@@ -271,6 +301,8 @@ class Engine(Owner):
 
         For its maker to put among the timers or into the queue; `_callback` and `_args` are its affair as well.
         """
+        if handle is None:
+            raise TypeError("a handle is wanted, not None")
         if SHARES:
             handle._snapshot = self._shared.snapshot()
             handle._kind = SHARING
@@ -329,8 +361,7 @@ class Engine(Owner):
         handle._kind = ONCE
         self._last_id = handle.id = self._last_id + 1
         handle.cause = self._current_id
-        self._queue.append(handle)
-        return handle
+        self._queue.append(handle); return handle  # noqa: E702  # fmt: skip
 
     def call_soon_threadsafe(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -345,8 +376,13 @@ class Engine(Owner):
         if self._thread_id != get_ident():
             handle.cause = 0  # whatever runs there now has not caused it
         if self._asleep:
-            self._asleep = False
-            self._wake()
+            try:
+                self._wake()
+            except BaseException:  # a signal's handler: the loop shall not sleep on
+                self._wake()
+                raise
+            finally:
+                self._asleep = False
         return handle
 
     def call_later(
@@ -411,17 +447,13 @@ class Engine(Owner):
             if len(queue) > self._head:  # another thread was faster
                 timeout = 0
             try:
-                count = self._poll.poll(timeout, queue)
+                count = self._wait_warily(queue) if timeout < 0 and self._wary else self._poll.poll(timeout, queue)
             finally:
                 self._asleep = False
             now = self._clock() if self._clock is not None else clock_ns()
         self._polled_at = now
-        for index in range(first, len(queue)):  # a watched descriptor's handle comes many times: a new id for each
-            handle = self._nth(queue, index) if COMPILED else queue[index]
-            if handle._kind >= LASTING:  # else another thread pushed it meanwhile
-                self._last_id += 1
-                handle.id = self._last_id
-                handle.cause = 0
+        if len(queue) > first:
+            self._number(first)
         if self._own_time is not None:  # whoever moves it looks when what is due comes
             self._fast_turns = 0
             self._timers.collect(self._now(), queue)
@@ -432,6 +464,17 @@ class Engine(Owner):
             if self._timers.count:
                 self._timers.collect(now / 1e9, queue)
         return 0
+
+    def _wait_warily(self, queue: list[Any]) -> int:
+        """Wait for ever; if no descriptor is watched and nothing comes for a while, have that told first."""
+        if self._told or self._poll.watched > 1:  # one is what wakes the poll
+            self._told = False
+            return self._poll.poll(-1, queue)
+        count = self._poll.poll(WARY_NS, queue)
+        if count == 0 and len(queue) == self._head:
+            self._told = True
+            self._nothing_comes()
+        return count
 
     def turn(self) -> None:
         """One pass: poll, due timers, and every callback that is ready by then.
@@ -451,8 +494,8 @@ class Engine(Owner):
 
     def run_turns(self) -> None:
         """Turn until `_stopping` is set, once at least."""
-        self._turning = False  # an exception may have ended a turn
         self._fast_turns = 0  # a run begins with a look at the world
+        current = self._current_id
         try:
             while True:
                 self._turn()
@@ -462,18 +505,95 @@ class Engine(Owner):
             self._poll.remind()
             raise
         finally:
+            self._current_id = current
             self._shared.forget()
-            self._current_id = 0
             for index in range(self._head, len(self._queue)):  # they wait for a run that may never come
                 track(self._queue[index])
 
+    def poll_once(self, timeout: float | None) -> None:
+        """Wait up to `timeout` seconds, None for ever, and queue what comes; for those who turn the loop by hand."""
+        if self._unsettled:
+            self._settle()
+        queue = self._queue
+        first = len(queue)
+        nanoseconds = -1 if timeout is None else ceil(min(max(timeout, 0.0), 86400.0) * 1e9)
+        self._asleep = nanoseconds != 0
+        try:
+            self._poll.poll(nanoseconds if first == self._head else 0, queue)
+        finally:
+            self._asleep = False
+        self._number(first)
+
+    def _number(self, first: int) -> int:
+        """What a poll appended from `first` on comes many times: a new id for each."""
+        queue = self._queue
+        for index in range(first, len(queue)):
+            handle = queue[index]
+            if handle is not None and handle._kind >= LASTING:  # else a thread pushed it, or a signal's handler took it
+                self._last_id += 1
+                handle.id = self._last_id
+                handle.cause = 0
+        return 0
+
+    def take_first(self) -> Handle | None:
+        """Take the handle that is the next to run out of the queue, for those who run it by hand; None: there is none.
+
+        A cancelled one is given too, as asyncio's queue does.
+        """
+        queue = self._queue
+        while self._head < len(queue):
+            handle: Handle | None = queue[self._head]
+            queue[self._head] = None
+            self._head += 1
+            if handle is not None:
+                track(handle)  # nobody knows what becomes of it
+                return handle
+        return None
+
+    def put(self, handle: Handle, first: bool = False) -> None:
+        """Put a handle of this engine into the queue again, at its end or as the next to run; not among the timers.
+
+        Nothing is done for one that was cancelled or has run.
+        """
+        if handle._cancelled or (handle._args is None and handle._kind != SOURCE):
+            return
+        if isinstance(handle, TimerHandle) and handle._slot != READY:
+            self._timers.remove(handle)
+        if not first:
+            self._queue.append(handle)
+        elif self._head:
+            self._queue[self._head - 1] = handle
+            self._head -= 1
+        else:
+            self._queue.insert(0, handle)
+
+    def _reset(self) -> int:
+        """Before a run inside no other: an exception may have ended the one before anywhere."""
+        self._turning = False
+        self._current_id = 0
+        return 0
+
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would: in its context, its errors reported."""
-        cause = self._current_id
-        try:
-            self._run(handle)
-        finally:
-            self._current_id = cause
+        if handle is None:
+            raise TypeError("a handle is wanted, not None")
+        self._run(handle, [None], 0)
+
+    def run_early(self, handles: list[Handle]) -> None:
+        """Run handles that are in the queue, in this order, now and not when their turn comes.
+
+        Those that have not begun when an exception comes stay where they are.
+        """
+        queue = self._queue
+        place = self._head
+        for handle in handles:
+            if place >= len(queue) or place < self._head:
+                place = self._head  # a handler has turned the loop
+            while place < len(queue) and queue[place] is not handle:
+                place += 1
+            if place < len(queue):
+                self._run(handle, queue, place)
+                handle.cancel()
 
     def _turn(self) -> int:
         queue = self._queue
@@ -482,6 +602,7 @@ class Engine(Owner):
         else:
             self._look()
         nested = self._turning  # a callback that turns the loop itself
+        current = self._current_id
         self._turning = True
         end = len(queue)
         outer = shared = self._shared
@@ -489,24 +610,34 @@ class Engine(Owner):
             self._shared = shared = SharedContext()
         fast = COMPILED  # uncompiled, a local variable is the cheapest to read
         error = None
+        # A turn inside this one goes on in the same queue, from `_head`, which is therefore asked for again after each
+        # callback. It shortens nothing: only the outermost turn does, at its end.
+        head = self._head
         try:
-            for head in range(self._head, end):
-                self._head = head + 1
+            while head < end:
                 if fast and self._instrument is None:
+                    self._head = head + 1
                     handle = self._run_next(queue, head, shared)
+                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                        handle = None  # it has run already: somebody queued it twice
                 else:
-                    handle = queue[head]
-                    queue[head] = None
+                    handle = queue[head] if head < len(queue) else None
+                    self._head = head + 1
+                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                        queue[head] = handle = None
                 if handle is not None and not handle._cancelled:  # None: it has run, maybe in a nested turn
                     self._current_id = handle.id
                     if self._instrument is not None:
-                        error = self._run_watched(handle, self._instrument)
+                        error = self._run_watched(handle, self._instrument, queue, head)
                     elif handle._kind == SOURCE:
+                        queue[head] = None
                         error = handle._fire()
                     elif not fast:
                         try:
-                            handle._snapshot.run(handle._callback, *handle._args)
+                            queue[head] = None; handle._snapshot.run(handle._callback, *handle._args)  # noqa: E702  # fmt: skip
                         except BaseException as failure:  # as in `run_in_context`
+                            if queue[head] is handle:  # a signal's handler raised it, before the callback began
+                                raise
                             error = failure
                     elif handle._kind == SHARING:
                         error = shared.run(handle._snapshot, handle._callback, handle._args)
@@ -519,20 +650,21 @@ class Engine(Owner):
                         self._settle()
                     if handle._kind < LASTING:
                         handle._loop = handle._callback = handle._args = handle._snapshot = None
+                head = self._head
         finally:
+            if self._head == head + 1 and head < len(queue) and queue[head] is not None:
+                self._head = head  # an exception came before it began: it is the next to run
             try:
                 if self._unsettled:
                     self._settle()
             finally:
+                self._shared = outer
+                self._turning = nested
+                self._current_id = current
                 shared.leave()
-            self._shared = outer
         handle = None  # keep nothing of it alive until the next turn ends
-        self._current_id = 0
-        if not nested:
-            self._turning = False
-            if self._head >= COMPACT:
-                del queue[: self._head]  # what other threads append meanwhile stays
-                self._head = 0
+        if not nested and self._head >= COMPACT:
+            del queue[: self._head]; self._head = 0  # noqa: E702  # fmt: skip  # what other threads append stays
         return 0
 
     def _fail(self, handle: Handle, error: BaseException, shared: SharedContext) -> int:
@@ -545,25 +677,53 @@ class Engine(Owner):
                 handle._empty()
         return 0
 
-    def _run(self, handle: Handle) -> int:
+    def _run(self, handle: Handle, queue: list[Any], place: int) -> int:
+        """Run `handle` by hand. It may be in the queue or among the timers as well, and be run again from there.
+
+        queue, place: what becomes None as it begins.
+        """
+        current = self._current_id
         self._current_id = handle.id
         try:
             if self._instrument is None:
-                error = self._run_plainly(handle)
+                error = self._run_plainly(handle, queue, place)
             else:
-                error = self._run_watched(handle, self._instrument)
+                error = self._run_watched(handle, self._instrument, queue, place)
             if error is not None:
                 self._callback_failed(handle, error)
         finally:
             if self._unsettled and not self._turning:
                 self._settle()
-            if handle._kind < LASTING:
-                handle._empty()
+            self._current_id = current
         return 0
 
-    def _run_plainly(self, handle: Handle) -> BaseException | None:
+    def fire(self, source: Handle) -> None:
+        """Have a handle that does its own work do it; raises what it raises."""
+        error = source._fire()
+        if error is not None:
+            raise error
+
+    def run_by(self, run: Callable[[Handle], BaseException | None] | None) -> None:
+        """While an instrument watches, have `run` run every handle and return what came out of it; None: the engine."""
+        self._run_by = run
+
+    def _run_plainly(self, handle: Handle, queue: list[Any], place: int) -> BaseException | None:
+        """Run `handle`, which leaves its place in the queue as it begins."""
+        if not COMPILED and handle._args is not None and self._run_by is None:
+            try:
+                queue[place] = None; handle._snapshot.run(handle._callback, *handle._args)  # noqa: E702  # fmt: skip
+            except BaseException as failure:
+                if queue[place] is handle:  # as in `_turn`
+                    raise
+                return failure
+            return None
+        queue[place] = None
+        if self._run_by is not None:
+            return self._run_by(handle)
         if handle._kind == SOURCE:
             return handle._fire()
+        if handle._args is None:
+            return None  # it has run
         return run_in_context(self._own_context(handle), handle._callback, handle._args)
 
     def queue_source(self, source: Handle) -> int:
@@ -600,27 +760,36 @@ class Engine(Owner):
         self._current_id = 0
         self._owed = 0
         unsettled = self._unsettled
-        done = 0
         try:
-            while done < len(unsettled):  # it may get longer
-                handle = self._nth(unsettled, done) if COMPILED else unsettled[done]
-                done += 1
-                handle._settle()
+            while self._settled < len(unsettled):  # it may get longer, and what is done may come here again
+                handle = unsettled[self._settled]
+                self._settled += 1
+                try:
+                    handle._settle()
+                except BaseException:
+                    if not COMPILED:  # a signal's handler may have raised it, in the midst of it
+                        unsettled.append(handle)
+                    raise
         finally:
-            if done == len(unsettled) == 1:
-                pop_last(unsettled)  # an eighth of what the next takes
+            if self._settled == len(unsettled) == 1:
+                pop_last(unsettled); self._settled = 0  # noqa: E702  # fmt: skip  # an eighth of what the next takes
             else:
-                del unsettled[:done]
+                del unsettled[: self._settled]; self._settled = 0  # noqa: E702  # fmt: skip
         return 0
 
-    def _run_watched(self, handle: Handle, instrument: Instrument) -> BaseException | None:
-        """Run `handle` between the instrument's two calls; an instrument that fails is taken away, not the handle."""
+    def _run_watched(
+        self, handle: Handle, instrument: Instrument, queue: list[Any], place: int
+    ) -> BaseException | None:
+        """Run `handle` between the instrument's two calls; an instrument that fails is taken away, not the handle.
+
+        It leaves the queue where it begins.
+        """
         try:
             instrument.before(handle)
         except Exception as failure:
             self._instrument_failed(instrument, failure)
-        error = self._run_plainly(handle)
-        if self._instrument is instrument:
+        error = self._run_plainly(handle, queue, place)
+        if self._instrument is instrument or self._is_watched_by(instrument):
             try:
                 instrument.after(handle)
             except Exception as failure:
@@ -677,10 +846,20 @@ class Engine(Owner):
         """An instrument raised `error`: report it and take it away."""
         self._instrument = None
 
+    def _is_watched_by(self, instrument: Instrument) -> bool:
+        """Whether `instrument` is still told of handles, beside others by now."""
+        return False
+
+    def _nothing_comes(self) -> None:
+        """It waits with no timer set and no descriptor watched, and nothing has come for a while."""
+
     def _wake(self) -> None:
         """Make a waiting poll return; may be called from any thread."""
         raise NotImplementedError
 
+
+if not COMPILED:
+    Engine._closed = True  # as `__cinit__`, which only compiled code has
 
 TIME: Any = Engine.time
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import inspect
 import math
-import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, MutableMapping
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from fate.core.handle import Handle, TimerHandle
+from fate.core.handle import Handle, TimerHandle, again
+from fate.core.parts import Parts
 from fate.errors import ForeignFuseError, FuseHandlerError, FuseOverError, FuseTimeError
 
 Handler = tuple[Callable[..., object], tuple[Any, ...], Context]
@@ -27,6 +27,7 @@ BURNING = "burning"
 BURNED = "burned"
 FAILED = "failed"
 CANCELLED = "cancelled"
+UNTOLD = object()  # the value of an AllFuse that nobody has looked at
 
 
 class Fate(Protocol):
@@ -34,13 +35,14 @@ class Fate(Protocol):
 
     _endings: deque[Callable[[], object]]  # watchers of ended fuses that are still to be told
     _telling: bool
+    _fuses_ended: int  # how many, so far
 
     @property
     def _fuses(self) -> MutableMapping[Fuse, None]: ...
     def time(self) -> float: ...
     def call_soon(self, callback: Callable[..., object], /, *args: Any, context: Context | None = None) -> Handle: ...
     def call_at(self, when: float, callback: Callable[..., object], /, *args: Any) -> TimerHandle: ...
-    def run_handle(self, handle: Handle, /) -> None: ...
+    def run_early(self, handles: list[Handle], /) -> None: ...
     def in_own_thread(self) -> bool: ...
     def create_future(self) -> Any: ...
     def call_exception_handler(self, context: dict[str, Any]) -> None: ...
@@ -57,6 +59,8 @@ class Fuse:
     """
 
     _error_seen = True  # also of one that was never finished
+    _made = True  # False while a compound is: it may be over before it can be a part of others
+    _numbers: dict[Any, list[int]] | None = None  # of each handler; made when one is to be removed
 
     def __init__(self, fate: Fate) -> None:
         self._fate = fate
@@ -66,8 +70,9 @@ class Fuse:
         self._time: float | None = None
         self._by_time = False
         self._timer: TimerHandle | None = None
-        self._handlers: list[Handler] = []
-        self._watchers: list[Callable[[], object]] = []  # told when it is over, whichever way
+        self._handlers: dict[int, Handler] = {}  # by number, in order
+        self._added = 0  # the last of these numbers
+        self._watchers: dict[Callable[[], object], None] = {}  # told when it is over, whichever way
         self._pending: Handle | None = None  # the delivery that waits for the next turn
         self._release: Callable[[], object] | None = None  # lets go of what it waits for
         self.what = ""  # what it waits for, in words
@@ -92,10 +97,13 @@ class Fuse:
             self._timer.cancel()
         self._timer = self._fate.call_at(time, self._time_up)
 
+    @again
     def _time_up(self) -> None:
         if self._state == BURNING:
             self._burn(None)
             self._by_time = True
+        elif self._state == BURNED and self._handlers:  # an interrupt came before they were queued
+            self._deliver_soon()
 
     def _waits_for_handler(self) -> bool:
         return self._by_time and self in self._fate._fuses
@@ -109,7 +117,7 @@ class Fuse:
         failed or been cancelled and so will call nobody.
         """
         self._check_handler(handler, "set_handler")
-        self._handlers.clear()
+        self._forget_handlers()
         self._add(handler, args)
 
     def add_handler(self, handler: Callable[..., object], *args: Any) -> None:
@@ -122,16 +130,36 @@ class Fuse:
         self._add(handler, args)
 
     def _add(self, handler: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self._handlers.append((handler, args, copy_context()))
+        self._added += 1
+        self._handlers[self._added] = (handler, args, copy_context())
+        if self._numbers is not None:
+            self._number(self._added, handler)
         if self._state == BURNED:
             self._deliver_soon()
 
     def remove_handler(self, handler: Callable[..., object]) -> int:
         """Take `handler` away, each time it was added; return how often that was."""
         self._fate._check_owner("Fuse.remove_handler")
-        before = len(self._handlers)
-        self._handlers = [entry for entry in self._handlers if entry[0] != handler]
-        return before - len(self._handlers)
+        if self._numbers is None:
+            self._numbers = {}
+            for number, entry in self._handlers.items():
+                self._number(number, entry[0])
+        found = self._numbers.pop(handler, []) if _has_hash(handler) else []
+        unhashable = self._numbers.get(Unhashable, [])
+        found += [number for number in unhashable if self._handlers[number][0] == handler]
+        for number in found:
+            del self._handlers[number]
+        if unhashable:
+            self._numbers[Unhashable] = [number for number in unhashable if number in self._handlers]
+        return len(found)
+
+    def _number(self, number: int, handler: Callable[..., object]) -> None:
+        assert self._numbers is not None
+        self._numbers.setdefault(handler if _has_hash(handler) else Unhashable, []).append(number)
+
+    def _forget_handlers(self) -> None:
+        self._handlers = {}
+        self._numbers = None
 
     def has_handler(self) -> bool:
         """Whether there is a handler that has not been called yet."""
@@ -157,6 +185,9 @@ class Fuse:
         if self._error is not None:
             self._error_seen = True
             raise self._error
+        return self._result()
+
+    def _result(self) -> Any:
         return self._value
 
     @property
@@ -232,6 +263,8 @@ class Fuse:
 
     def _finish(self, state: str) -> None:
         self._state = state
+        if self._made:
+            self._fate._fuses_ended += 1
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -239,14 +272,14 @@ class Fuse:
             release, self._release = self._release, None
             release()
         if state != BURNED:
-            self._handlers.clear()
+            self._forget_handlers()
             self._fate._fuses.pop(self, None)
-        watchers, self._watchers = self._watchers, []
+        watchers, self._watchers = self._watchers, {}
         if watchers and not self._handlers:
             self._fate._fuses.pop(self, None)
         self._tell(watchers)
 
-    def _tell(self, watchers: list[Callable[[], object]]) -> None:
+    def _tell(self, watchers: Iterable[Callable[[], object]]) -> None:
         """Call them, one after the other also where one ends another fuse: fuses of fuses may be nested deeply."""
         fate = self._fate
         fate._endings.extend(watchers)
@@ -262,15 +295,14 @@ class Fuse:
     def _watch(self, watcher: Callable[[], object]) -> None:
         """Call `watcher()` when the fuse is over; now if it is."""
         if self._state == BURNING:
-            self._watchers.append(watcher)
+            self._watchers[watcher] = None
         else:
             self._error_seen = True
             self._fate._fuses.pop(self, None)
             watcher()
 
     def _unwatch(self, watcher: Callable[[], object]) -> None:
-        if watcher in self._watchers:
-            self._watchers.remove(watcher)
+        self._watchers.pop(watcher, None)
 
     # -- delivery -----------------------------------------------------------------------------------------------
 
@@ -278,22 +310,28 @@ class Fuse:
         if self._pending is None:
             self._pending = self._fate.call_soon(self._deliver)
 
+    @again
     def _deliver(self) -> None:
         self._pending = None
         if self._state == BURNED and self._handlers:
             self._deliver_now()
 
     def _queue_handlers(self) -> list[Handle]:
+        queued: list[Handle] = []
+        try:
+            for handler, args, context in self._handlers.values():
+                queued.append(self._fate.call_soon(handler, *args, context=context))
+        finally:  # a signal's handler may raise anywhere
+            if len(queued) == len(self._handlers):
+                self._forget_handlers()
+            else:
+                for number in [*self._handlers][: len(queued)]:
+                    del self._handlers[number]
         self._fate._fuses.pop(self, None)
-        handlers, self._handlers = self._handlers, []
-        return [self._fate.call_soon(handler, *args, context=context) for handler, args, context in handlers]
+        return queued
 
     def _deliver_now(self) -> None:
-        for handle in self._queue_handlers():  # queued first: should one stop the loop, the rest are not lost
-            try:
-                self._fate.run_handle(handle)
-            finally:
-                handle.cancel()
+        self._fate.run_early(self._queue_handlers())  # queued first: should one stop the loop, the rest are not lost
 
     # -- awaiting and combining -----------------------------------------------------------------------------------
 
@@ -323,20 +361,21 @@ class Fuse:
         return self.value
 
     def __or__(self, other: Fuse) -> Fuse:
-        if not isinstance(other, Fuse):
-            return NotImplemented
-        return AnyFuse(self._fate, [*self._alternatives(), *other._alternatives()])
+        return self._combined(AnyFuse, other) if isinstance(other, Fuse) else NotImplemented
 
     def __and__(self, other: Fuse) -> Fuse:
-        if not isinstance(other, Fuse):
-            return NotImplemented
-        return AllFuse(self._fate, [*self._conditions(), *other._conditions()])
+        return self._combined(AllFuse, other) if isinstance(other, Fuse) else NotImplemented
 
-    def _alternatives(self) -> list[Fuse]:
-        return [self]
+    def _combined(self, kind: type[Compound], other: Fuse) -> Compound:
+        if other._fate is not self._fate:
+            raise ForeignFuseError(
+                f"{other!r} belongs to another Fate, {other._fate!r}: only fuses of one Fate combine"
+            )
+        self._fate._check_owner("a compound fuse")
+        return kind(self._fate, [self._as_part(kind), other._as_part(kind)])
 
-    def _conditions(self) -> list[Fuse]:
-        return [self]
+    def _as_part(self, kind: type[Compound]) -> Fuse | Parts:
+        return self
 
     def _check_handler(self, handler: Callable[..., object], method: str) -> None:
         self._fate._check_owner(f"Fuse.{method}")
@@ -370,56 +409,40 @@ class Fuse:
             )
 
 
-class _Compound(Fuse):
-    """A fuse made of others; it follows them, they do not know what it is for.
+class Compound(Fuse):
+    """A fuse made of others; it follows them, they do not know what it is for. How it does is in `fate.core.parts`.
 
     They keep it alive only while somebody waits for it: `a | b` inside `a | b | c`, or one that is dropped, is gone
     at once, however long `a` burns.
     """
 
-    _links: list[tuple[Fuse, Callable[[], object]]] = []  # noqa: RUF012 (of one that was never made)
+    _harmless: str  # the state in which a part may end without ending the whole before all others have too
+    _made = False
+    _tuple: tuple[Fuse, ...] | None = None
 
-    def __init__(self, fate: Fate, parts: list[Fuse]) -> None:
-        for part in parts:
-            if part._fate is not fate:
-                raise ForeignFuseError(
-                    f"{part!r} belongs to another Fate, {part._fate!r}: only fuses of one Fate combine"
-                )
-        fate._check_owner("a compound fuse")
+    def __init__(self, fate: Fate, made_of: list[Fuse | Parts]) -> None:
+        self._parts = Parts(made_of, self._harmless)
         super().__init__(fate)
-        self.parts = tuple(parts)
-        self._links = []
-        self._kept: list[Fuse] = []  # itself, while somebody waits for it
-        for part in parts:
-            self._link(part)
-            if self.is_over():
-                break
+        self._parts.follow(self)
+        self._made = True
 
-    def _link(self, part: Fuse) -> None:
-        compound = weakref.ref(self)
-        kept = self._kept
+    @property
+    def parts(self) -> tuple[Fuse, ...]:
+        """The fuses that it is made of, in order."""
+        if self._tuple is None:
+            self._tuple = tuple(self._parts)
+        return self._tuple
 
-        def follow() -> None:
-            fuse = kept[0] if kept else compound()
-            if isinstance(fuse, _Compound) and fuse._state == BURNING:
-                fuse._part_over(part)
-
-        self._links.append((part, follow))
-        part._watch(follow)
-
-    def _unlink(self) -> None:
-        links, self._links = self._links, []
-        for part, follow in links:
-            part._unwatch(follow)
+    def _as_part(self, kind: type[Compound]) -> Fuse | Parts:
+        return self._parts if isinstance(self, kind) else self
 
     def _finish(self, state: str) -> None:
-        self._unlink()
-        self._kept.clear()
+        self._parts.leave()
         super()._finish(state)
 
     def _keep(self) -> None:
-        if self._state == BURNING and not self._kept:
-            self._kept.append(self)
+        if self._state == BURNING:
+            self._parts.keep(self)
 
     def _add(self, handler: Callable[..., object], args: tuple[Any, ...]) -> None:
         super()._add(handler, args)
@@ -432,56 +455,72 @@ class _Compound(Fuse):
     def _unwatch(self, watcher: Callable[[], object]) -> None:
         super()._unwatch(watcher)
         if not self._watchers and not self._handlers:
-            self._kept.clear()
+            self._parts.keep(None)
 
-    def _part_over(self, part: Fuse) -> None:
+    def _parts_over(self, decider: Fuse | None) -> None:
+        """`decider` ends it, or, if that is None, all parts have ended harmlessly."""
+        if decider is not None and decider._state == FAILED:
+            decider._error_seen = True
+            assert decider._error is not None
+            self.fail(decider._error)
+        else:
+            self._end_as(decider)
+
+    def _end_as(self, decider: Fuse | None) -> None:
         raise NotImplementedError
 
     def __del__(self) -> None:
-        self._unlink()
+        self._parts.leave()
         super().__del__()
 
 
-class AnyFuse(_Compound):
+class AnyFuse(Compound):
     """`a | b`: burns with the first of its parts, and its value is that part. It fails with the first that fails, and
     is cancelled when all of them are."""
+
+    _harmless = CANCELLED
 
     def is_burned(self) -> bool:
         return self._state == BURNED or (self._state == BURNING and any(part.is_burned() for part in self.parts))
 
-    def _alternatives(self) -> list[Fuse]:
-        return list(self.parts)
-
-    def _part_over(self, part: Fuse) -> None:
-        if part._state == BURNED:
-            self._burn(part)
-        elif part._state == FAILED:
-            part._error_seen = True
-            assert part._error is not None
-            self.fail(part._error)
-        elif all(other._state == CANCELLED for other in self.parts):
+    def _end_as(self, decider: Fuse | None) -> None:
+        if decider is None:
             self._finish(CANCELLED)
+        else:
+            self._burn(decider)
 
 
-class AllFuse(_Compound):
+class AllFuse(Compound):
     """`a & b`: burns when all of its parts have, and its value is the tuple of their values, in order. It fails or is
     cancelled with the first part that is."""
+
+    _harmless = BURNED
 
     def is_burned(self) -> bool:
         return self._state == BURNED or (self._state == BURNING and all(part.is_burned() for part in self.parts))
 
-    def _conditions(self) -> list[Fuse]:
-        return list(self.parts)
-
-    def _part_over(self, part: Fuse) -> None:
-        if part._state == CANCELLED:
+    def _end_as(self, decider: Fuse | None) -> None:
+        if decider is None:
+            self._burn(UNTOLD)
+        else:
             self._finish(CANCELLED)
-        elif part._state == FAILED:
-            part._error_seen = True
-            assert part._error is not None
-            self.fail(part._error)
-        elif all(other._state == BURNED for other in self.parts):
-            self._burn(tuple(other._value for other in self.parts))
+
+    def _result(self) -> Any:
+        if self._value is UNTOLD:
+            self._value = tuple(part._result() for part in self.parts)
+        return self._value
+
+
+class Unhashable:
+    """Stands for the handlers that have no hash."""
+
+
+def _has_hash(handler: Callable[..., object]) -> bool:
+    try:
+        hash(handler)
+    except TypeError:
+        return False
+    return True
 
 
 def check_seconds(seconds: float, what: str) -> None:

@@ -61,10 +61,13 @@ cdef extern from *:
        if it ran and raised, without if it has not run. */
     static inline PyObject *fate_run_usual(PyObject *queue, Py_ssize_t head, PyTypeObject *type, char once, char sharing,
                                            PyObject *context, int64_t *current_id, struct fate_freelist *dead) {
-        PyObject *taken = PyList_GET_ITEM(queue, head);
-        fate_handle *handle = (fate_handle *)taken;
+        PyObject *taken;
+        fate_handle *handle;
+        if ((size_t)head >= (size_t)PyList_GET_SIZE(queue)) return Py_NewRef(Py_None); /* somebody shortened it */
+        taken = PyList_GET_ITEM(queue, head);
+        handle = (fate_handle *)taken;
         PyList_SET_ITEM(queue, head, Py_NewRef(Py_None));
-        if (Py_TYPE(taken) != type || handle->_cancelled) return taken;
+        if (Py_TYPE(taken) != type || handle->_cancelled || handle->_args == Py_None) return taken;
         if (handle->_kind == sharing) {
             if (context == NULL || !fate_still(context, handle->_snapshot, 2)) return taken;
             *current_id = handle->id;

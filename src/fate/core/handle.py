@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """Handles: one scheduled callback each.
 
 A handle knows what it will call, in which context, its own id and the id of the handle that was running when it
@@ -22,6 +23,24 @@ LASTING = 2  # it is run again and again: a descriptor's reader or writer
 SOURCE = 3  # as LASTING, and it does its own work: it is fired, not called
 
 READY = -1  # a timer handle's slot when it is among the ready ones, has run, or was cancelled
+
+
+_shown_as: Any = None  # by `isinstance`: a handle, and a timer handle
+
+
+def show_as(handle: type, timer: type) -> None:
+    """Have `isinstance` take handles and timer handles for such ones too: a compiled class cannot inherit a Python one.
+
+    Subclasses stay what they are.
+    """
+    global _shown_as
+    _shown_as = {Handle: handle, TimerHandle: timer}
+
+
+def again(callback: Any) -> Any:
+    """Mark a callback of Fate's own that is to be called once more when an interrupt ends it: it goes on from there."""
+    callback.again = True
+    return callback
 
 
 class Owner:
@@ -77,6 +96,11 @@ class Handle:
         _index: int  # of a source, the poll's affair (`Poll.set_source`); of a timer, its place
         id: int
         cause: int
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        cls = type(self)
+        return cls if _shown_as is None else _shown_as.get(cls, cls)
 
     def cancel(self) -> None:
         """Take the callback back. A second call, or one after it ran, does nothing."""

@@ -17,7 +17,7 @@ class Record(NamedTuple):
     """One callback that ran.
 
     id, cause: its number, and the number of the callback that scheduled it; cause 0 means the world outside.
-    start, end: when it ran, in nanoseconds on `time.monotonic_ns()`'s clock.
+    start, end: when it ran, in nanoseconds on `time.monotonic_ns()`'s clock; of one that runs still, the end is now.
     what: the function's name, or "task" and the coroutine's.
     """
 
@@ -33,7 +33,7 @@ class Recorder:
 
     capacity: how many to keep; the oldest makes room.
     Switch it on with `fate.set_instrument(recorder)`. The loop's exception handler then gets the chain of causes of a
-    failure, as `context["causes"]`, a list of `Record`.
+    failure, as `context["causes"]`, a list of `Record`. Any thread may ask it, also while a callback blocks the loop.
     """
 
     def __init__(self, capacity: int = 4096) -> None:
@@ -55,22 +55,29 @@ class Recorder:
         self._ring[self._next % self.capacity] = (id, cause, start, clock_ns(), what)
         self._next += 1
 
+    def running(self) -> list[Record]:
+        """What runs now, innermost last; more than one where a callback runs another."""
+        now = clock_ns()
+        return [Record(id, cause, start, now, _name(what)) for id, cause, start, what in list(self._running)]
+
     def records(self) -> list[Record]:
-        """What was kept, oldest first."""
+        """What was kept, oldest first, and then what runs now."""
         first = self._next % self.capacity
         kept = self._ring[first:] + self._ring[:first]
-        return [Record(*entry[:4], _name(entry[4])) for entry in kept if entry is not None]
+        return [Record(*entry[:4], _name(entry[4])) for entry in kept if entry is not None] + self.running()
 
     def chain(self, id: int) -> list[Record]:
         """The handle `id`, what caused it, what caused that, and so on, as far back as was kept."""
         known = {record.id: record for record in self.records()}
-        for running, cause, start, what in self._running:
-            known[running] = Record(running, cause, start, 0, _name(what))
         chain: list[Record] = []
         while id in known:
             chain.append(known.pop(id))
             id = chain[-1].cause
         return chain
+
+    def taken_away(self) -> None:
+        """The loop tells it nothing any more, not even how what runs now ends."""
+        self._running.clear()
 
 
 def _name(callback: object) -> str:

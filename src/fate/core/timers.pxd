@@ -29,22 +29,37 @@ cdef class Timers:
     cdef int64_t _tick
     cdef list _levels
     cdef list _near
-    cdef bint _sorted
+    cdef list _moving
+    cdef bint _heaped
 
-    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level, last=TimerHandle)
+    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level)
     cpdef int add(self, TimerHandle handle) except -1
 
     @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, size=Py_ssize_t)
     cpdef int remove(self, TimerHandle handle) except -1
 
-    @cython.locals(target=int64_t, near=list, handle=TimerHandle)
+    @cython.locals(target=int64_t, near=list, handle=TimerHandle, last=TimerHandle, size=Py_ssize_t)
     cpdef int collect(self, double now, list ready) except -1
 
-    @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slots=list, lists=list, handle=TimerHandle)
     cdef int _advance(self, int64_t target) except -1
 
+    @cython.locals(near=list, above=Py_ssize_t, other=TimerHandle, heaped=bint)
+    cdef int _rise(self, TimerHandle handle, Py_ssize_t index) except -1
+
+    @cython.locals(near=list, size=Py_ssize_t, below=Py_ssize_t, other=TimerHandle, right=TimerHandle, heaped=bint)
+    cdef int _sink(self, TimerHandle handle, Py_ssize_t index) except -1
+
     @cython.locals(near=list, handle=TimerHandle, index=Py_ssize_t)
-    cdef int _sort_near(self) except -1
+    cdef int _order(self) except -1
+
+    @cython.locals(difference=int64_t, top=int, number=int, digit=int64_t, mask=uint64_t, lane=Level, slots=list, lists=list, handle=TimerHandle)
+    cdef int _move(self, int64_t target) except -1
+
+    @cython.locals(handle=TimerHandle, found=dict)
+    cdef int _file_anew(self) except -1
+
+    @cython.locals(slots=list, index=Py_ssize_t)
+    cdef Py_ssize_t _place_of(self, TimerHandle handle, object slots) except -2
 
     @cython.locals(lane=Level, slots=list, earliest=double, handle=TimerHandle, start=int64_t, shift=int, number=int, index=int)
     cpdef double deadline(self) except? -1.0

@@ -1,11 +1,12 @@
+# cython: nonecheck=False
 """The timers: a hierarchical wheel (Varghese and Lauck, 1987; the same shape as in tokio's and Linux's).
 
 Time is cut into ticks of about half a millisecond. A timer due in this tick or earlier is *near*; any other lies in
 one of 64 slots of one of seven levels, by the highest base-64 digit in which its tick differs from the present one,
 so a slot of level n spans 64**n ticks. Adding and removing take constant time, and `remove` frees at once. When time
-reaches a coarse slot, its timers are filed again, closer. Near timers are kept sorted by their exact time, so a
-timer fires neither early nor out of order: the ticks only bound how much there is to sort. Each fires at its own
-nanosecond, but those of a crowded tick (over 30,000 timers a second) share one wake-up at its end.
+reaches a coarse slot, its timers are filed again, closer. Near timers are a heap by their exact time, so a timer
+fires neither early nor out of order: the ticks only bound how much there is to sort, unless a clock stands still. Each
+fires at its own nanosecond, but those of a crowded tick (over 30,000 timers a second) share one wake-up at its end.
 
 Here lives order in time. What a timer calls, and the clock, live in `handle` and `engine`.
 """
@@ -64,12 +65,13 @@ class Timers:
         self.count = 0
         self._tick = _tick_of(now)
         self._levels = [Level(number) for number in range(LEVELS)]
-        self._near: list[TimerHandle] = []  # latest first, so that the next to fire is cheap to take off
-        self._sorted = True
+        self._moving: list[TimerHandle] | None = None  # taken from their slot, and not yet filed again
+        self._near: list[TimerHandle] = []  # a heap: the one at n comes before those at 2n + 1 and 2n + 2
+        self._heaped = True  # but for an exception that came while it was put in order
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
-        self.count += 1
+        self.count += 1  # first of all: should an exception come before it is filed, one too many does no harm
         if 0.0 < handle._when < END:
             tick = int(handle._when * TICKS_PER_SECOND)
         else:
@@ -78,13 +80,10 @@ class Timers:
             tick = _tick_of(handle._when)
         if tick <= self._tick:
             near = self._near
-            if self._sorted and near:
-                last = near[-1]
-                self._sorted = handle._before(last)
             handle._slot = NEAR
             handle._index = len(near)
             near.append(handle)
-            return 0
+            return self._rise(handle, handle._index)
         difference = tick ^ self._tick
         level = 0 if difference < 64 else 1 if difference < 4096 else 2  # most timers; a loop costs as much as the rest
         difference >>= 18
@@ -93,7 +92,6 @@ class Timers:
             level += 1
         lane = self._levels[level]
         index = (tick >> lane.shift) & 63
-        lane.occupied |= ONE << index
         lists = lane.slots
         if lists is None:
             lists = lane.slots = [None] * SLOTS
@@ -102,6 +100,7 @@ class Timers:
             slots = lists[index] = []
         handle._slot = level * 64 + index
         handle._index = len(slots)
+        lane.occupied |= ONE << index
         slots.append(handle)
         return 0
 
@@ -114,17 +113,38 @@ class Timers:
         else:
             lane = self._levels[number >> 6]
             slots = lane.slots[number & 63]
-        last = pop_last(slots) if COMPILED else slots.pop()
+        if slots is None or index >= len(slots) or slots[index] is not handle:
+            index = self._place_of(handle, slots)
+            if index < 0:
+                handle._slot = READY  # it is being moved: `_move` leaves it out
+                return 0
+        last = slots[-1] if not COMPILED else pop_last(slots)
         if last is not handle:
-            slots[index] = last
+            if COMPILED:
+                slots[index] = last
+            else:
+                slots[index] = slots.pop()
             last._index = index
             if number == NEAR:
-                self._sorted = False
-        elif not slots and number != NEAR:
-            lane.occupied &= ~(ONE << (number & 63))
+                self._sink(last, index)
+                self._rise(last, last._index)
+        else:
+            if not COMPILED:
+                slots.pop()
+            if not slots and number != NEAR:
+                lane.occupied &= ~(ONE << (number & 63))
         handle._slot = READY
         self.count -= 1
         return 0
+
+    def _place_of(self, handle: TimerHandle, slots: Any) -> int:
+        """The index of `handle` in a list, -1 if it is not there. Its own index is right unless an exception came
+        between two steps, or the collector runs something while timers are being moved."""
+        if slots is not None:
+            for index in range(len(slots)):
+                if slots[index] is handle:
+                    return index
+        return -1
 
     def collect(self, now: float, ready: list[TimerHandle]) -> int:
         """Move every timer due at `now` to the end of `ready`, earliest first; return how many."""
@@ -132,23 +152,44 @@ class Timers:
         if target > self._tick:
             self._advance(target)
         near = self._near
-        if not near:
-            return 0
-        if not self._sorted:
-            self._sort_near()
+        if not self._heaped:
+            self._order()
         before = self.count
         while near:
-            handle = near[-1]
+            handle = near[0]
             if handle._when > now:
                 break
-            near.pop()
+            size = len(near) - 1
+            self._heaped = False
+            last = near[size]
+            near[0], near[size] = last, handle
             handle._slot = READY
-            ready.append(handle)
+            ready.append(pop_last(near) if COMPILED else near.pop())
             self.count -= 1
+            if size:
+                self._sink(last, 0)
+            self._heaped = True
         return before - self.count
 
     def _advance(self, target: int) -> int:
         """Make `target` the present tick: timers of passed slots become near, coarse ones move closer."""
+        try:
+            self._move(target)
+        except BaseException:  # no memory, or uncompiled a signal's handler
+            self._file_anew()
+            raise
+        return 0
+
+    def _file_anew(self) -> int:
+        """File every timer again: moving them has been cut short."""
+        found = {id(handle): handle for handle in [*self.pending(), *(self._moving or ())] if handle._slot != READY}
+        self.clear()
+        self._moving = None
+        for handle in found.values():
+            self.add(handle)
+        return 0
+
+    def _move(self, target: int) -> int:
         difference = (target ^ self._tick) >> 6
         top = 0
         while difference:
@@ -168,20 +209,64 @@ class Timers:
             lists = lane.slots
             for digit in range(64):
                 if mask >> digit & 1:
-                    slots = lists[digit]
+                    slots = self._moving = lists[digit]
                     lists[digit] = None
-                    self.count -= len(slots)
                     for handle in slots:
-                        self.add(handle)
+                        if handle._slot != READY:  # it was cancelled meanwhile, by what the collector ran
+                            self.add(handle)
+                        self.count -= 1
+                    self._moving = None
         return 0
 
-    def _sort_near(self) -> int:
+    def _rise(self, handle: TimerHandle, index: int) -> int:
+        """Have `handle`, which is in the heap at `index`, go up to where it belongs."""
         near = self._near
-        near.sort(key=BY_ID, reverse=True)  # both sorts are stable: of equal times, the first made fires first
-        near.sort(key=BY_TIME, reverse=True)
+        heaped = self._heaped
+        self._heaped = False
+        while index > 0:
+            above = (index - 1) >> 1
+            other = near[above]
+            if not handle._before(other):
+                break
+            near[index], near[above] = other, handle
+            other._index = index
+            index = above
+        handle._index = index
+        self._heaped = heaped
+        return 0
+
+    def _sink(self, handle: TimerHandle, index: int) -> int:
+        """Have `handle`, which is in the heap at `index`, go down to where it belongs."""
+        near = self._near
+        size = len(near)
+        heaped = self._heaped
+        self._heaped = False
+        below = 2 * index + 1
+        while below < size:
+            other = near[below]
+            if below + 1 < size:
+                right = near[below + 1]
+                if right._before(other):
+                    other = right
+                    below += 1
+            if not other._before(handle):
+                break
+            near[index], near[below] = other, handle
+            other._index = index
+            index = below
+            below = 2 * index + 1
+        handle._index = index
+        self._heaped = heaped
+        return 0
+
+    def _order(self) -> int:
+        """Make a heap of the near timers again: an exception came while they were put in order."""
+        near = self._near
+        near.sort(key=BY_ID)  # both sorts are stable: of equal times, the first made fires first
+        near.sort(key=BY_TIME)
         for index, handle in enumerate(near):
             handle._index = index
-        self._sorted = True
+        self._heaped = True
         return 0
 
     def deadline(self) -> float:
@@ -193,9 +278,9 @@ class Timers:
         if self._near:
             if len(self._near) > CROWD and 0 < self._tick < LAST_TICK:
                 return (self._tick + 1) / TICKS_PER_SECOND
-            if not self._sorted:
-                self._sort_near()
-            handle = self._near[-1]
+            if not self._heaped:
+                self._order()
+            handle = self._near[0]
             return handle._when
         for number in range(LEVELS):
             lane = self._levels[number]
@@ -204,6 +289,9 @@ class Timers:
                 while not lane.occupied >> index & 1:
                     index += 1
                 slots = lane.slots[index]
+                if slots is None or not slots:  # an exception came before its timer was filed
+                    lane.occupied &= ~(ONE << index)
+                    return 0.0 if self.pending() else float("inf")
                 if len(slots) > CROWD:
                     shift = lane.shift
                     start = ((self._tick >> (shift + 6)) << 6 | index) << shift
@@ -233,5 +321,5 @@ class Timers:
             slots.clear()
         for lane in self._levels:
             lane.occupied = 0
+        self._heaped = True
         self.count = 0
-        self._sorted = True

@@ -3,7 +3,7 @@
 
 import asyncio
 from abc import ABC
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, MutableSequence, Sequence
 from types import TracebackType
 from typing import Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
@@ -169,7 +169,7 @@ class DeferredList(Deferred[list[tuple[bool, Any]]]):
     ) -> None: ...
 
 class _Acquirable(ABC):
-    waiting: list[Deferred[Any]]
+    waiting: Sequence[Deferred[Any]]
     def acquire(self) -> Deferred[Any]: ...
     def release(self) -> None: ...
     @overload
@@ -194,8 +194,8 @@ class DeferredSemaphore(_Acquirable):
 class DeferredQueue(Generic[_T]):
     size: int | None
     backlog: int | None
-    waiting: list[Deferred[_T]]
-    pending: list[_T]
+    waiting: Sequence[Deferred[_T]]
+    pending: MutableSequence[_T]
     def __init__(self, size: int | None = None, backlog: int | None = None) -> None: ...
     def put(self, obj: _T) -> None: ...
     def get(self) -> Deferred[_T]: ...

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False
+# cython: wraparound=False, nonecheck=False
 """The Deferred: a result that is not there yet, and the pipeline it will go through.
 
 The meaning, and the names, are those of `twisted.internet.defer.Deferred`. What waits for a Deferred is one of three: a

@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """Several Deferreds as one: DeferredList and gatherResults. `race`, the first of several, is in `racing`.
 
 Each member of a list is waited for by a `Child`, which knows its place; the list is fired by the last of them.

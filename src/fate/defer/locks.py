@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 from fate.defer.deferred import Deferred
 from fate.defer.errors import QueueOverflow, QueueUnderflow
 from fate.defer.inline import maybeDeferred, succeed
+from fate.defer.lines import Pending, Waiting
 
 P = ParamSpec("P")
 
@@ -22,7 +23,7 @@ class _ConcurrencyPrimitive(ABC):
     """What DeferredLock and DeferredSemaphore share: `run`, and `async with`."""
 
     def __init__(self) -> None:
-        self.waiting: list[Any] = []
+        self.waiting = Waiting()
 
     @abstractmethod
     def acquire(self) -> Any:
@@ -123,8 +124,8 @@ class DeferredQueue:
     """
 
     def __init__(self, size: int | None = None, backlog: int | None = None) -> None:
-        self.waiting: list[Any] = []
-        self.pending: list[Any] = []
+        self.waiting = Waiting()
+        self.pending = Pending()
         self.size = size
         self.backlog = backlog
 

@@ -1,3 +1,4 @@
+# cython: nonecheck=False
 """The stepper: drives a generator or coroutine that waits for Deferreds, and fires a Deferred with what it returns.
 
 One stepper runs one generator, step by step, in the context it was started in. A value that is there already goes in

@@ -1,5 +1,7 @@
 from cpython.ref cimport PyObject
 
+from fate.core.handle cimport Handle
+
 
 cpdef int enter(object context) except -1
 cpdef int leave(object context) except -1
@@ -13,7 +15,7 @@ cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1
 cpdef object read_pipe(int fd, Py_ssize_t room)
 cpdef Py_ssize_t write_pipe(int fd, bytes data) except? -1
 cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1
-cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except? -1
+cpdef Py_ssize_t send_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1
 cpdef object accept(object listener, int fd)
 cpdef object peer_of(object sock, int fd)
 cpdef object name_of(object sock, int fd)
@@ -25,7 +27,13 @@ cdef class Table:
     cdef PyObject **_users
     cdef int _size
 
-    cpdef int put(self, int fd, object user) except -1
-    cpdef int forget(self, int fd, object user) except -1
     cpdef object get(self, int fd)
     cpdef list descriptors(self)
+
+
+cdef class Seated(Handle):
+    cdef PyObject *_table
+    cdef readonly int _sock_fd
+
+    cdef int _sit(self, Table table, int fd) except -1
+    cdef int _rise(self) noexcept

@@ -14,7 +14,10 @@ import weakref
 from contextvars import Context
 from typing import Any
 
+from fate.core.handle import Handle
+
 __all__ = [
+    "Seated",
     "Table",
     "accept",
     "enter",
@@ -109,13 +112,13 @@ def write_pipe(fd: int, data: bytes) -> int:
 
 def write_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
     """As `write_pipe`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on."""
-    return send_pieces(fd, pieces[first], offset, pieces[first + 1 : first + PIECES])
+    return send_pieces(fd, pieces, first, offset)
 
 
-def send_pieces(fd: int, first: bytes, offset: int, rest: list[bytes]) -> int:
-    """As `send`, of `first` from `offset` on and then of the bytes in `rest`, in one call."""
+def send_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
+    """As `send`, in one call, of the bytes in `pieces` from the one numbered `first` on, of that from `offset` on."""
     try:
-        return os.writev(fd, [memoryview(first)[offset:], *rest[: PIECES - 1]])
+        return os.writev(fd, [memoryview(pieces[first])[offset:], *pieces[first + 1 : first + PIECES]])
     except (BlockingIOError, InterruptedError):
         return 0
     except OSError as error:
@@ -165,17 +168,6 @@ class Table:
     def __init__(self) -> None:
         self._users: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
-    def put(self, fd: int, user: Any) -> int:
-        """`user` uses `fd` from now on."""
-        self._users[fd] = user
-        return 0
-
-    def forget(self, fd: int, user: Any) -> int:
-        """`user` no longer uses `fd`; another one that does stays."""
-        if self._users.get(fd) is user:
-            del self._users[fd]
-        return 0
-
     def get(self, fd: int) -> Any:
         """Who uses `fd`; None: nobody."""
         return self._users.get(fd)
@@ -183,3 +175,28 @@ class Table:
     def descriptors(self) -> list[int]:
         """The descriptors that are used."""
         return list(self._users)
+
+
+class Seated(Handle):
+    """A handle that has one place in a table: that of its descriptor."""
+
+    _table: Table | None = None
+    _sock_fd = -1
+
+    def _sit(self, table: Table, fd: int) -> int:
+        """Use `fd` from now on, and no other. Raises ValueError if there is no such descriptor."""
+        self._rise()
+        if table is None or fd < 0:
+            raise ValueError(f"Invalid file descriptor: {fd}")
+        self._sock_fd = fd
+        self._table = table
+        table._users[fd] = self
+        return 0
+
+    def _rise(self) -> int:
+        """Leave that place, if nobody else has taken it. `_sock_fd` still tells which it was."""
+        table = self._table
+        self._table = None
+        if table is not None and table._users.get(self._sock_fd) is self:
+            del table._users[self._sock_fd]
+        return 0

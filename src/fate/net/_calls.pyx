@@ -10,14 +10,16 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from cpython.ref cimport PyObject
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memset
 
+import _io
+import _socket
 import os
-import socket
-from io import FileIO
 
+from fate.core.handle cimport Handle
 from fate.net import addresses
 
 
@@ -52,8 +54,21 @@ cdef extern from * nogil:
         return count;
     }
 
-    /* A socket object of CPython's begins with its descriptor, which is cheaper to read than to ask for. */
-    static inline int fate_fd_of(PyObject *sock) {
+    /* A socket object of CPython's begins with its descriptor, which is cheaper to read than to ask for: of `_socket.socket`
+       and whatever is derived from it, which the type of the object itself tells, not its `__class__`. */
+    static PyTypeObject *fate_socket_type = NULL;
+    static PyTypeObject *fate_seen_type = NULL; /* the last that was found to be derived from it; a reference */
+
+    static inline int fate_is_socket(PyObject *sock) {
+        PyTypeObject *type = Py_TYPE(sock);
+        if (type == fate_seen_type) return 1;
+        if (fate_socket_type == NULL || !PyType_IsSubtype(type, fate_socket_type)) return 0;
+        Py_INCREF(type);
+        Py_XSETREF(fate_seen_type, type);
+        return 1;
+    }
+
+    static inline int fate_fd_of(PyObject *sock) { /* of what `fate_is_socket` */
     #ifdef PYPY_VERSION
         return -1;
     #else
@@ -82,6 +97,8 @@ cdef extern from * nogil:
         pass
     struct sockaddr_storage:
         pass
+    PyTypeObject *fate_socket_type
+    bint fate_is_socket(object sock)
     int fate_fd_of(object sock)
     Py_ssize_t fate_recv(int fd, void *buffer, size_t size)
     Py_ssize_t fate_read(int fd, void *buffer, size_t size)
@@ -173,27 +190,38 @@ cpdef int leave(object context) except -1:
 
 
 cdef bint begins_with_it() except -1:
-    """Whether `fate_fd_of` tells the truth on this Python."""
+    """Whether `fate_fd_of` tells the truth on this Python; from then on it is known what a socket is."""
+    global fate_socket_type
     try:
-        sock = socket.socket()
+        sock = _socket.socket()
     except OSError:
         return False
     cdef bint open = fate_fd_of(sock) == sock.fileno()
     sock.close()
-    return open and fate_fd_of(sock) == -1
+    if open and fate_fd_of(sock) == -1:
+        fate_socket_type = <PyTypeObject *>_socket.socket  # a static type, or kept by its module: it is never freed
+        Py_INCREF(_socket.socket)
+        return True
+    return False
 
 
 cdef bint FAST = begins_with_it()
 
 
 cpdef int fd_of(object sock) except -2:
-    """The descriptor of a `socket.socket` as it is now: -1 once somebody has closed it."""
-    return fate_fd_of(sock) if FAST else sock.fileno()
+    """The descriptor of a socket as it is now: -1 once somebody has closed it."""
+    return fate_fd_of(sock) if FAST and fate_is_socket(sock) else sock.fileno()
 
 
 cdef extern from * nogil:
     """
-    /* So does a FileIO. */
+    /* So does a FileIO: one of that very type. */
+    static PyTypeObject *fate_file_type = NULL;
+
+    static inline int fate_is_file(PyObject *file) {
+        return Py_TYPE(file) == fate_file_type;
+    }
+
     static inline int fate_fd_of_file(PyObject *file) {
     #ifdef PYPY_VERSION
         return -1;
@@ -202,18 +230,25 @@ cdef extern from * nogil:
     #endif
     }
     """
+    PyTypeObject *fate_file_type
+    bint fate_is_file(object file)
     int fate_fd_of_file(object file)
 
 
 cdef bint files_begin_with_it() except -1:
-    """Whether `fate_fd_of_file` tells the truth on this Python."""
+    """Whether `fate_fd_of_file` tells the truth on this Python; from then on it is known what a file is."""
+    global fate_file_type
     try:
-        file = FileIO("/dev/null")
+        file = _io.FileIO("/dev/null")
     except OSError:
         return False
     cdef bint open = fate_fd_of_file(file) == file.fileno()
     file.close()
-    return open and fate_fd_of_file(file) == -1
+    if open and fate_fd_of_file(file) == -1:
+        fate_file_type = <PyTypeObject *>_io.FileIO  # a static type, or kept by its module: it is never freed
+        Py_INCREF(_io.FileIO)
+        return True
+    return False
 
 
 cdef bint FAST_FILES = files_begin_with_it()
@@ -221,7 +256,7 @@ cdef bint FAST_FILES = files_begin_with_it()
 
 cpdef int fd_of_file(object file) except -2:
     """The descriptor of a file object as it is now: -1 once somebody has closed it."""
-    if FAST_FILES and type(file) is FileIO:
+    if FAST_FILES and fate_is_file(file):
         return fate_fd_of_file(file)
     try:
         return file.fileno()
@@ -335,20 +370,19 @@ cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t 
     return count
 
 
-cpdef Py_ssize_t send_pieces(int fd, bytes first, Py_ssize_t offset, list rest) except? -1:
-    """As `send`, of `first` from `offset` on and then of the bytes in `rest`, in one call."""
+cpdef Py_ssize_t send_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1:
+    """As `send`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on, in one call."""
     cdef iovec vector[FATE_PIECES]
     cdef msghdr message
-    cdef Py_ssize_t count, index, pieces = min(len(rest), FATE_PIECES - 1)
-    vector[0].iov_base = PyBytes_AS_STRING(first) + offset
-    vector[0].iov_len = PyBytes_GET_SIZE(first) - offset
-    for index in range(pieces):
-        piece = <bytes>rest[index]
-        vector[index + 1].iov_base = PyBytes_AS_STRING(piece)
-        vector[index + 1].iov_len = PyBytes_GET_SIZE(piece)
+    cdef Py_ssize_t count, index, size = min(len(pieces) - first, FATE_PIECES)
+    for index in range(size):
+        piece = <bytes>pieces[first + index]
+        vector[index].iov_base = PyBytes_AS_STRING(piece) + offset
+        vector[index].iov_len = PyBytes_GET_SIZE(piece) - offset
+        offset = 0
     memset(&message, 0, sizeof(message))
     message.msg_iov = vector
-    message.msg_iovlen = pieces + 1
+    message.msg_iovlen = size
     count = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
     if count < 0:
         return 0 if not_ready() else -errno
@@ -398,7 +432,7 @@ cpdef int no_delay(object sock, int fd) except -1:
 
 
 cdef class Table:
-    """Which transport uses which descriptor. It keeps none alive: a transport says when it goes."""
+    """Which transport uses which descriptor. It keeps none alive: see `Seated`, which alone puts something in."""
 
     def __cinit__(self):
         self._size = 0
@@ -406,27 +440,6 @@ cdef class Table:
 
     def __dealloc__(self):
         PyMem_Free(self._users)
-
-    cpdef int put(self, int fd, object user) except -1:
-        """`user` uses `fd` from now on."""
-        cdef int size = self._size
-        cdef PyObject **users
-        if fd >= size:
-            size = max(2 * size, fd + 1, 64)
-            users = <PyObject **>PyMem_Realloc(self._users, size * sizeof(PyObject *))
-            if users == NULL:
-                raise MemoryError
-            memset(users + self._size, 0, (size - self._size) * sizeof(PyObject *))
-            self._users = users
-            self._size = size
-        self._users[fd] = <PyObject *>user
-        return 0
-
-    cpdef int forget(self, int fd, object user) except -1:
-        """`user` no longer uses `fd`; another one that does stays."""
-        if 0 <= fd < self._size and self._users[fd] == <PyObject *>user:
-            self._users[fd] = NULL
-        return 0
 
     cpdef object get(self, int fd):
         """Who uses `fd`; None: nobody."""
@@ -438,3 +451,52 @@ cdef class Table:
         """The descriptors that are used."""
         cdef int fd
         return [fd for fd in range(self._size) if self._users[fd] != NULL]
+
+
+cdef class Seated(Handle):
+    """A handle that has one place in a table: that of its descriptor.
+
+    The table borrows it. So it keeps the table (by a reference that the collector knows nothing of, for it must be there
+    when this object goes), and leaves its place in its destructor at the latest, whoever frees it and whatever it did.
+    """
+
+    def __cinit__(self):
+        self._table = NULL
+        self._sock_fd = -1
+
+    def __dealloc__(self):
+        self._rise()
+
+    cdef int _sit(self, Table table, int fd) except -1:
+        """Use `fd` from now on, and no other. Raises ValueError if there is no such descriptor."""
+        cdef int size
+        cdef PyObject **users
+        self._rise()
+        if table is None or fd < 0:
+            raise ValueError(f"Invalid file descriptor: {fd}")
+        size = table._size
+        if fd >= size:
+            size = fd + 1 if fd >= 1 << 29 else max(2 * size, fd + 1, 64)
+            users = <PyObject **>PyMem_Realloc(table._users, <size_t>size * sizeof(PyObject *))
+            if users == NULL:
+                raise MemoryError
+            memset(users + table._size, 0, <size_t>(size - table._size) * sizeof(PyObject *))
+            table._users = users
+            table._size = size
+        self._sock_fd = fd
+        table._users[fd] = <PyObject *>self
+        self._table = <PyObject *>table
+        Py_INCREF(table)
+        return 0
+
+    cdef int _rise(self) noexcept:
+        """Leave that place, if nobody else has taken it. `_sock_fd` still tells which it was."""
+        cdef Table table
+        if self._table == NULL:
+            return 0
+        table = <Table>self._table
+        self._table = NULL
+        if table._users[self._sock_fd] == <PyObject *>self:
+            table._users[self._sock_fd] = NULL
+        Py_DECREF(table)
+        return 0

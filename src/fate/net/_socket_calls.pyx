@@ -102,7 +102,8 @@ cdef extern from *:
         struct fate_peer *first, *peer;
         PyObject *told;
         uint32_t hash;
-        if (length == 0) Py_RETURN_NONE;
+        if (length < (socklen_t)sizeof from->any.sa_family) Py_RETURN_NONE;
+        if (length > (socklen_t)sizeof *from) length = (socklen_t)sizeof *from; /* the kernel says how much there was */
         if (from->any.sa_family == AF_UNIX) {
             length -= (socklen_t)offsetof(struct sockaddr_un, sun_path);
             if (length == 0 || from->un.sun_path[0] == 0) return PyBytes_FromStringAndSize(from->un.sun_path, length);

@@ -13,20 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import threading
+import warnings
 from asyncio import SelectorEventLoop, events, log, unix_events
-from asyncio.unix_events import _UnixSubprocessTransport  # type: ignore[attr-defined]
 from contextlib import nullcontext, suppress
 from typing import Any
 
+from fate.net import processes
 from fate.net.pipes import ReadPipe, WritePipe
 
 DEFAULTS = tuple(
     getattr(unix_events, name) for name in ("ThreadedChildWatcher", "PidfdChildWatcher") if hasattr(unix_events, name)
 )
-SOON = 0.05  # seconds in which the pipes of a child that has ended come to their end too, if nobody else has them
 READ_BY_OTHERS = 255  # what asyncio gives for an exit code that somebody else has read
 
 
@@ -72,104 +71,6 @@ def exit_code(pidfd: int, pid: int, popen: Any = None, keep: bool = False) -> in
         return code
 
 
-def _has_others(group: int) -> bool:
-    """Whether there is a process in `group` besides the one that leads it. True if that cannot be told."""
-    try:
-        numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    except OSError:
-        return True
-    for number in numbers:
-        with suppress(OSError):  # it has ended meanwhile, or is none of our affair
-            if number != group and os.getpgid(number) == group:
-                return True
-    return False
-
-
-class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
-    """asyncio's. What it sends reaches the very child, or nobody: it asks no `Popen`, which would read the exit code.
-
-    A protocol with `holds_number` keeps the child's number, which is its process group's too, from being given to
-    another process until its `connection_lost` has been called, if somebody is left of that group: see `kill_group`.
-    """
-
-    _closed: bool
-    _pidfd = -1
-    _looking: Any = None  # the timer of `_look_at_group`
-
-    def send_signal(self, number: int) -> None:
-        """As asyncio's; a child that has ended is not disturbed."""
-        self._check_proc()
-        if self._proc.returncode is not None:
-            return
-        with suppress(ChildProcessError, ProcessLookupError):
-            if self._pidfd >= 0:
-                signal.pidfd_send_signal(self._pidfd, number)
-            else:
-                os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # raises if it is no child of ours
-                os.kill(self._pid, number)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
-
-    def close(self) -> None:
-        """As asyncio's."""
-        if self._closed:
-            return
-        self._closed = True
-        for end in self._pipes.values():
-            if end is not None:
-                end.pipe.close()
-        if self._proc is not None and self._returncode is None:
-            if self._loop.get_debug():
-                log.logger.warning("Close running child process: kill %r", self)
-            with suppress(PermissionError):  # it may have become another user's
-                self.kill()
-
-    def kill_group(self) -> None:
-        """Kill the process group that the child leads, if it still leads it: not once its exit code has been read, for
-        then the number may be an innocent group's. Raises PermissionError."""
-        if self._pidfd < 0 and self._returncode is not None:
-            return
-        kind, number = (os.P_PIDFD, self._pidfd) if self._pidfd >= 0 else (os.P_PID, self._pid)
-        with suppress(ChildProcessError, ProcessLookupError):
-            os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            os.killpg(self._pid, signal.SIGKILL)
-
-    def _hold_number(self) -> None:
-        self._looking = self._loop.call_later(SOON, self._look_at_group)
-
-    def _look_at_group(self) -> None:
-        """The child has ended a while ago, and somebody has its pipes still: not one of its group, it may be."""
-        if not _has_others(self._pid):
-            self._let_go()
-
-    def _call_connection_lost(self, exc: BaseException | None) -> None:
-        try:
-            super()._call_connection_lost(exc)
-        finally:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Give the pidfd back, and the child's number with it, if its exit code is known."""
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
-        pidfd = self._pidfd
-        self._pidfd = -1
-        if pidfd >= 0:
-            if self._returncode is not None:
-                with suppress(ChildProcessError):
-                    os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-            os.close(pidfd)
-
-    def __del__(self) -> None:
-        super().__del__()
-        self._let_go()
-
-
 def has_own_watcher() -> bool:
     """Whether the program has set a child watcher, or a policy that has one."""
     standard = (
@@ -187,7 +88,7 @@ def has_own_watcher() -> bool:
 class ChildCalls(SelectorEventLoop):
     """What `Fate` has in place of asyncio's ways with children and pipes."""
 
-    _children: dict[int, ChildTransport]  # those that are watched, by their descriptors
+    _children: dict[int, processes.ChildTransport]  # those that are watched, by their descriptors
     _can_watch: bool | None  # None: not asked yet
 
     def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
@@ -196,38 +97,22 @@ class ChildCalls(SelectorEventLoop):
     def _make_write_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
         return WritePipe(self, pipe, protocol, waiter, extra)
 
-    async def _make_subprocess_transport(
-        self,
-        protocol: Any,
-        args: Any,
-        shell: bool,
-        stdin: Any,
-        stdout: Any,
-        stderr: Any,
-        bufsize: int,
-        extra: Any = None,
-        **kwargs: Any,
-    ) -> Any:
+    async def _make_subprocess_transport(self, *arguments: Any, **options: Any) -> Any:
         if self._can_watch is None:
             self._can_watch = can_watch()
-        if not self._can_watch or has_own_watcher():
-            return await SelectorEventLoop._make_subprocess_transport(  # type: ignore[attr-defined]
-                self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
-            )
-        waiter = self.create_future()
-        transport = ChildTransport(
-            self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter=waiter, extra=extra, **kwargs
-        )
-        self._watch_child(transport.get_pid(), transport)
-        try:
-            await waiter
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException:
-            transport.close()
-            await transport._wait()
-            raise
-        return transport
+        if self._can_watch and not has_own_watcher():
+            return await processes.start(self, self._watch_child, *arguments, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            watcher: Any = events.get_child_watcher()  # type: ignore[attr-defined,unused-ignore]
+        with watcher:
+            if not watcher.is_active():
+                raise RuntimeError("asyncio.get_child_watcher() is not activated: attach it to a loop that runs")
+
+            def watch(pid: int, transport: Any) -> None:
+                watcher.add_child_handler(pid, self._child_watcher_callback, transport)
+
+            return await processes.start(self, watch, *arguments, **options)
 
     def _watch_child(self, pid: int, transport: Any) -> None:
         try:

@@ -7,15 +7,18 @@ TLS in `tls`.
 
 from __future__ import annotations
 
+import _socket
 import asyncio
 import errno
 import os
 import socket
 import ssl
+import sys
 import weakref
-from asyncio import constants, trsock
+from asyncio import base_events, constants, trsock
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from fate.net._calls import Table, accept, unpack
@@ -23,6 +26,10 @@ from fate.net.addresses import FAMILIES
 from fate.net.stream import Stream
 from fate.net.tls import TLSProtocol
 
+SOCKET = _socket.socket
+PYTHONS = socket.socket if issubclass(socket.socket, SOCKET) else SOCKET
+WAITS_FOR_CLIENTS = sys.version_info >= (3, 12)  # `Server.wait_closed`
+Base: Any = base_events.Server
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -34,6 +41,53 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
     """
 
     max_size = 64 * 1024
+
+    if TYPE_CHECKING:
+        _buffer: Any
+        _conn_lost: int
+        _empty_waiter: Any
+        _loop: Any
+        _sock: Any
+        _sock_fd: int
+
+    def __init__(self, loop: Any, sock: Any, protocol: Any, *how: Any) -> None:
+        protocol.connection_made  # noqa: B018 (if it has none, nobody has been told of this transport yet)
+        super().__init__(loop, sock, protocol, *how)
+
+    def __del__(self) -> None:
+        if self._sock is not None:
+            super().__del__()
+            # A hook for warnings may keep it: then it is one that has ended, for its number is another's soon.
+            self._closing = True
+            self._conn_lost = 1
+
+    # For `sendfile`, as in `Stream`. A cancelled call leaves a waiter that is done, which asyncio would resolve again.
+
+    def _make_empty_waiter(self) -> Any:
+        return asyncio.shield(super()._make_empty_waiter())
+
+    def _make_room_waiter(self) -> Any:
+        self._empty_waiter = waiter = self._loop.create_future()
+        self._loop._add_writer(self._sock_fd, self._has_room)
+        return asyncio.shield(waiter)
+
+    def _has_room(self) -> None:
+        self._loop._remove_writer(self._sock_fd)
+        self._empty_waiter.set_result(None)
+
+    def _reset_empty_waiter(self) -> None:
+        super()._reset_empty_waiter()
+        if self._sock is not None and not self._buffer:
+            self._loop._remove_writer(self._sock_fd)
+
+    def _call_connection_lost(self, exc: Any) -> None:
+        self._conn_lost += 1  # or `abort` fails afterwards, where `close` has waited for what was to be sent
+        waiter = self._empty_waiter
+        if waiter is not None:
+            self._loop._remove_writer(self._sock_fd)
+            if waiter.done():
+                self._empty_waiter = None
+        super()._call_connection_lost(exc)
 
 
 class Transports(MutableMapping[int, Any]):
@@ -48,8 +102,8 @@ class Transports(MutableMapping[int, Any]):
         return self._others[fd] if stream is None else stream
 
     def __setitem__(self, fd: int, transport: Any) -> None:
-        if isinstance(transport, Stream):
-            self._streams.put(fd, transport)
+        if type(transport) is Stream:
+            transport._take_place()  # its own, if it still has one: a number outlives what it stood for
         else:
             self._others[fd] = transport
 
@@ -58,7 +112,7 @@ class Transports(MutableMapping[int, Any]):
         if stream is None:
             del self._others[fd]
         else:
-            self._streams.forget(fd, stream)
+            stream._leave_place()
 
     def __iter__(self) -> Iterator[int]:
         return iter([*self._streams.descriptors(), *self._others])
@@ -117,7 +171,6 @@ class Connections:
         _debug: bool
         _transports: Any
         _ensure_fd_no_transport: Callable[[Any], None]
-        _accept_connection2: Callable[..., Any]
         _remove_reader: Callable[[Any], bool]
         call_exception_handler: Callable[[dict[str, Any]], None]
         call_later: Callable[..., Any]
@@ -179,6 +232,8 @@ class Connections:
     ) -> Any:
         """Go on with TLS on a connection that has none: give the transport that `protocol` should use from now on.
 
+        What a `StreamReader` behind `protocol` holds already, and nobody has read, belongs to TLS: a ClientHello that
+        came together with the line before it; and nothing that came in the clear is read as if it had come by TLS.
         The arguments are asyncio's. Raises TypeError for a transport or a context that cannot do it, and whatever the
         handshake raises.
         """
@@ -186,7 +241,7 @@ class Connections:
             raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
-        waiter = self.create_future()
+        waiter: Any = self.create_future()
         secure = TLSProtocol(
             cast(asyncio.AbstractEventLoop, self),
             protocol,
@@ -200,6 +255,7 @@ class Connections:
         )
         transport.pause_reading()  # nothing may reach the protocol before its connection_made
         transport.set_protocol(secure)
+        secure.take_over(protocol)
         made = self.call_soon(secure.connection_made, transport)
         resumed = self.call_soon(transport.resume_reading)
         try:
@@ -209,14 +265,85 @@ class Connections:
             made.cancel()
             resumed.cancel()
             raise
+        finally:
+            waiter = None  # its error would keep it, by this frame in the traceback
         return secure._app_transport
 
+    # -- connecting ----------------------------------------------------------------------------------------------
+    # Who gave a descriptor away, or never had it, cannot close it: whatever fails before there is a transport does.
+
+    async def _create_connection_transport(
+        self,
+        sock: Any,
+        protocol_factory: Any,
+        ssl: Any,
+        server_hostname: str | None,
+        server_side: bool = False,
+        ssl_handshake_timeout: Any = None,
+        ssl_shutdown_timeout: Any = None,
+    ) -> Any:
+        waiter: Any = self.create_future()
+        try:
+            sock.setblocking(False)
+            protocol = protocol_factory()
+            if ssl:
+                transport = self._make_ssl_transport(
+                    sock,
+                    protocol,
+                    None if isinstance(ssl, bool) else ssl,
+                    waiter,
+                    server_side=server_side,
+                    server_hostname=server_hostname,
+                    ssl_handshake_timeout=ssl_handshake_timeout,
+                    ssl_shutdown_timeout=ssl_shutdown_timeout,
+                )
+            else:
+                transport = self._make_socket_transport(sock, protocol, waiter)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            raise
+        finally:
+            waiter = None  # its error would keep it, by this frame in the traceback
+        return transport, protocol
+
+    async def create_datagram_endpoint(self, protocol_factory: Any, *arguments: Any, **options: Any) -> Any:
+        """As asyncio's."""
+        late = LateProtocol(protocol_factory)
+        create: Any = super().create_datagram_endpoint  # type: ignore[misc]
+        transport, _ = await create(late, *arguments, **options)
+        return transport, late.protocol
+
+    async def connect_read_pipe(self, protocol_factory: Any, pipe: Any) -> Any:
+        """As asyncio's."""
+        connect: Any = super().connect_read_pipe  # type: ignore[misc]
+        return await connect(_closing(pipe, protocol_factory), pipe)
+
+    async def connect_write_pipe(self, protocol_factory: Any, pipe: Any) -> Any:
+        """As asyncio's."""
+        connect: Any = super().connect_write_pipe  # type: ignore[misc]
+        return await connect(_closing(pipe, protocol_factory), pipe)
+
     # -- accepting -----------------------------------------------------------------------------------------------
+
+    async def create_server(self, *arguments: Any, **options: Any) -> Any:
+        """As asyncio's."""
+        create: Any = super().create_server  # type: ignore[misc]
+        return Server.adopt(await create(*arguments, **options))
+
+    async def create_unix_server(self, *arguments: Any, **options: Any) -> Any:
+        """As asyncio's."""
+        create: Any = super().create_unix_server  # type: ignore[misc]
+        return Server.adopt(await create(*arguments, **options))
 
     def _start_serving(
         self, protocol_factory: Any, sock: Any, sslcontext: Any = None, server: Any = None, *how: Any
     ) -> None:
-        if sock.fileno() < 0:
+        if sock.fileno() == -1:
             return  # the server was closed while it waited for descriptors
         if self._native and type(getattr(server, "_clients", None)) is weakref.WeakSet and not server._clients:
             server._clients = Clients(server, self._streams)
@@ -232,17 +359,17 @@ class Connections:
         backlog: int = 100,
         *how: Any,
     ) -> None:
-        """A listening socket is readable: take the connections that wait there, `backlog` at most."""
+        """A listening socket is readable: take the connections that wait there, as many as can wait at most."""
         if not self._native or sock.family not in FAMILIES or not _is_plain(sock):
             accept_one_by_one: Any = super()._accept_connection  # type: ignore[misc]
             accept_one_by_one(protocol_factory, sock, sslcontext, server, backlog, *how)
             return
         listening = sock.fileno()
-        for _ in range(backlog):
+        for _ in range(backlog + 1):  # the kernel lets one more wait
             try:
                 taken = accept(sock, listening)
             except ConnectionAbortedError:
-                return
+                continue  # that one has gone, the next waits
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
@@ -286,29 +413,157 @@ class Connections:
         """Make the protocol and the transport of a connection that was accepted."""
         protocol = None
         try:
+            if _is_closed(server):
+                connection.close()
+                return
             protocol = protocol_factory()
-            Stream(self, connection, protocol, None, None, server, peer)
+            if _is_plain(connection):
+                Stream(self, connection, protocol, None, None, server, peer)
+            else:  # a program has put a class of its own in the place of `socket.socket`
+                self._make_socket_transport(connection, protocol, extra={"peername": unpack(peer)}, server=server)
+        except BaseException as error:
+            self._not_served(connection, protocol, error)
+
+    async def _accept_connection2(
+        self,
+        protocol_factory: Any,
+        conn: Any,
+        extra: Any,
+        sslcontext: Any = None,
+        server: Any = None,
+        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
+    ) -> None:
+        """`_serve`, with TLS, or with asyncio's transports."""
+        protocol = transport = None
+        waiter: Any = self.create_future()
+        try:
+            if _is_closed(server):
+                conn.close()
+                return
+            protocol = protocol_factory()
+            if sslcontext:
+                transport = self._make_ssl_transport(
+                    conn,
+                    protocol,
+                    sslcontext,
+                    waiter,
+                    server_side=True,
+                    extra=extra,
+                    server=server,
+                    ssl_handshake_timeout=ssl_handshake_timeout,
+                    ssl_shutdown_timeout=ssl_shutdown_timeout,
+                )
+            else:
+                transport = self._make_socket_transport(conn, protocol, waiter, extra=extra, server=server)
+        except BaseException as error:
+            self._not_served(conn, protocol, error)
+            return
+        try:
+            await waiter
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as error:  # as in asyncio, where only debug mode tells of it
-            connection.close()
+        except BaseException as error:  # mostly a handshake's, which port scanners bring about: only debug mode tells
+            transport.close()
             if self._debug:
-                context = {
-                    "message": "Error on transport creation for incoming connection",
-                    "exception": error,
-                }
-                if protocol is not None:
-                    context["protocol"] = protocol
-                self.call_exception_handler(context)
+                self._report_accepting(error, protocol=protocol, transport=transport)
+        finally:
+            waiter = None  # its error would keep it, by this frame in the traceback
+
+    def _not_served(self, connection: Any, protocol: Any, error: BaseException) -> None:
+        """A connection that was accepted got no transport."""
+        connection.close()
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            raise error
+        self._report_accepting(error, **({} if protocol is None else {"protocol": protocol}))
+
+    def _report_accepting(self, error: BaseException, **what: Any) -> None:
+        message = "Error on transport creation for incoming connection"
+        self.call_exception_handler({"message": message, "exception": error, **what})
+
+
+class Server(Base):  # type: ignore[misc]
+    """asyncio's, as the newest Python has it."""
+
+    _serving_forever_fut: Any
+
+    @classmethod
+    def adopt(cls, server: Any) -> Any:
+        """Make one of what asyncio made."""
+        if type(server) is Base:
+            server.__class__ = cls
+        return server
+
+    async def serve_forever(self) -> None:
+        """Serve until this is cancelled or the server closed.
+
+        Then the clients' connections are closed too, and waited for. Python 3.11 waits for none, so there they stay.
+        """
+        if self._serving_forever_fut is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._start_serving()
+        self._serving_forever_fut = self._loop.create_future()
+        try:
+            await self._serving_forever_fut
+        except asyncio.CancelledError:
+            self.close()
+            if WAITS_FOR_CLIENTS:
+                for transport in [*self._loop._transports.values()]:
+                    if transport._server is self:
+                        transport.close()
+                with suppress(asyncio.CancelledError):  # a second time: it is over anyway
+                    await self.wait_closed()
+            raise
+        finally:
+            self._serving_forever_fut = None
+
+
+class LateProtocol:
+    """In place of a protocol until there is a socket for it: its factory may fail, and that socket is to be closed."""
+
+    def __init__(self, factory: Any) -> None:
+        self._factory = factory
+        self.protocol: Any = None
+
+    def __call__(self) -> LateProtocol:
+        return self
+
+    def make(self) -> Any:
+        """The protocol."""
+        self.protocol = self._factory()
+        return self.protocol
+
+
+def _closing(pipe: Any, protocol_factory: Any) -> Any:
+    """The factory; if it fails the pipe is closed."""
+
+    def make() -> Any:
+        try:
+            return protocol_factory()
+        except BaseException:
+            pipe.close()
+            raise
+
+    return make
+
+
+def _is_closed(server: Any) -> bool:
+    """Whether a connection comes too late for its server."""
+    return server is not None and server._sockets is None
 
 
 def _is_plain(sock: Any) -> bool:
-    """Whether `sock` sends and receives as sockets do, not in a way of its own."""
+    """Whether `sock` is the system's and sends and receives as those do, not in a way of its own.
+
+    What `socket.socket` names is not asked: programs put other classes there.
+    """
     cls = type(sock)
-    return cls is socket.socket or (
-        issubclass(cls, socket.socket)
-        and cls.recv is socket.socket.recv
-        and cls.recv_into is socket.socket.recv_into
-        and cls.send is socket.socket.send
-        and cls.fileno is socket.socket.fileno
+    return cls is PYTHONS or (
+        issubclass(cls, SOCKET)
+        and cls.recv is SOCKET.recv
+        and cls.recv_into is SOCKET.recv_into
+        and cls.send is SOCKET.send
+        and cls.fileno is SOCKET.fileno
     )

@@ -156,6 +156,7 @@ class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport): 
 
     _hot: Datagrams | None = None
     _number = -1
+    _paused = False
 
     def __init__(
         self, loop: Any, sock: socket.socket, protocol: Any, address: Any = None, waiter: Any = None, extra: Any = None
@@ -210,13 +211,26 @@ class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport): 
         if self._hot is not None:
             self._hot.protocol = protocol
 
+    # Before 3.11.4 asyncio's transports of datagrams could not be paused at all: these lean on none of theirs.
+
+    def is_reading(self) -> bool:
+        return not self._paused and not self.is_closing()
+
     def pause_reading(self) -> None:
-        _SelectorTransport.pause_reading(self)
+        if self.is_reading() and self._loop is not None:
+            self._paused = True
+            self._loop._remove_reader(self._sock_fd)
+            if self._loop.get_debug():
+                log.logger.debug("%r pauses reading", self)
         if self._hot is not None:
             self._hot.paused = self._paused
 
     def resume_reading(self) -> None:
-        _SelectorTransport.resume_reading(self)
+        if self._paused and not self._closing and self._loop is not None:
+            self._paused = False
+            self._add_reader(self._sock_fd, self._read_ready)
+            if self._loop.get_debug():
+                log.logger.debug("%r resumes reading", self)
         if self._hot is not None:
             self._hot.paused = self._paused
             if self._hot.waiting():

@@ -54,6 +54,7 @@ class PacketFuse(Fuse):
     ) -> None:
         self._accepts = _matcher(match, prefix)
         self.prefix = prefix
+        self.exact = match if type(match) is bytes else None  # all that it matches, if that is one packet
         receiver = receiver_at(fate, source, protocol)
         super().__init__(fate)
         self.address = receiver.address

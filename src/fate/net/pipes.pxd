@@ -1,6 +1,7 @@
 cimport cython
 
 from fate.net._calls cimport fd_of_file, give_back, read_pipe, write_pieces, write_pipe
+from fate.net.pieces cimport Pieces
 
 cdef bint COMPILED
 cdef Py_ssize_t READ
@@ -15,9 +16,7 @@ cdef class PipeReader:
 
 cdef class PipeWriter:
     cdef object _file
-    cdef list _pieces
-    cdef Py_ssize_t _head
-    cdef Py_ssize_t _offset
+    cdef Pieces _pieces
     cdef Py_ssize_t _size
     cdef public bint closing
 
@@ -26,5 +25,5 @@ cdef class PipeWriter:
     @cython.locals(sent=Py_ssize_t)
     cpdef bint write(self, transport, data) except -1
 
-    @cython.locals(pieces=list, count=Py_ssize_t, sent=Py_ssize_t, place=Py_ssize_t, head=Py_ssize_t)
+    @cython.locals(pieces=Pieces, sent=Py_ssize_t)
     cpdef int flush(self) except -1

@@ -18,6 +18,7 @@ from typing import Any
 
 from fate._native import compiled
 from fate.net._calls import fd_of_file, give_back, read_pipe, write_pieces, write_pipe
+from fate.net.pieces import Pieces
 from fate.net.poll import EpollPoll, number_now
 
 COMPILED = compiled()
@@ -54,13 +55,11 @@ class PipeReader:
 class PipeWriter:
     """The hot half of a `WritePipe`, and its buffer: what the pipe has not taken yet."""
 
-    __slots__ = ("_file", "_head", "_offset", "_pieces", "_size", "closing")
+    __slots__ = ("_file", "_pieces", "_size", "closing")
 
     def __init__(self, file: Any) -> None:
         self._file = file
-        self._pieces: list[bytes] = []
-        self._head = 0  # so many of them have been written
-        self._offset = 0  # and so much of the next
+        self._pieces = Pieces()
         self._size = 0
         self.closing = False
 
@@ -74,13 +73,13 @@ class PipeWriter:
     def clear(self) -> None:
         """Let go of what waits."""
         self._pieces.clear()
-        self._head = self._offset = self._size = 0
+        self._size = 0
 
     def keep(self, data: bytes, offset: int) -> None:
         """Have the data wait, from `offset` on, which is 0 unless nothing waits yet."""
         if offset:
-            self._offset = offset
-        self._pieces.append(data)
+            self._pieces.offset = offset
+        self._pieces.add(data)
         self._size += len(data) - offset
 
     def write(self, transport: WritePipe, data: Any) -> bool:
@@ -105,27 +104,14 @@ class PipeWriter:
     def flush(self) -> int:
         """Write what waits, as much as the pipe takes. Returns the number of the error, 0 for none."""
         pieces = self._pieces
-        count = len(pieces)
         while self._size:
-            sent = write_pieces(fd_of_file(self._file), pieces, self._head, self._offset)
+            sent = write_pieces(fd_of_file(self._file), pieces.waiting, pieces.head, pieces.offset)
             if sent < 0:
                 return -sent
             self._size -= sent
-            place = self._offset + sent
-            head = self._head
-            while head < count and place >= len(pieces[head]):
-                place -= len(pieces[head])
-                head += 1
-            self._head = head
-            self._offset = place
-            if sent == 0 or place:
+            pieces.take(sent)
+            if sent == 0 or pieces.offset:
                 break  # the pipe is full
-        if self._size == 0:
-            pieces.clear()
-            self._head = 0
-        elif self._head > count // 2:
-            del pieces[: self._head]
-            self._head = 0
         return 0
 
 
@@ -184,6 +170,19 @@ class ReadPipe(Numbered, _UnixReadPipeTransport):  # type: ignore[misc]
             self._loop._add_reader(fd, self._hot.receive, self)
         else:
             self._loop._add_reader(fd, callback)
+
+    def is_reading(self) -> bool:  # which asyncio's have since 3.11.3
+        return not self._paused and not self._closing
+
+    def _read_ready(self) -> None:
+        """Asyncio before 3.11.3 has this called, whether reading is paused or not."""
+        if self._loop is None or not self.is_reading():
+            if self._loop is not None:
+                self._loop._remove_reader(self._fileno)
+        elif self._hot is not None:
+            self._hot.receive(self)
+        else:
+            super()._read_ready()
 
     def resume_reading(self) -> None:
         if self._closing or not self._paused:

@@ -154,6 +154,7 @@ class EpollPoll(Poll):
             self._ask(watch)
         self._epoll.close()
         self._epoll = epoll
+        self.watched = 0
         for watch in [watch for watch in self._watches if watch is not None]:
             mask = watch.mask
             watch.mask = 0
@@ -224,6 +225,7 @@ class EpollPoll(Poll):
                 self._epoll.modify(watch.fd, mask, watch.generation)
             except FileNotFoundError:  # closed behind our back, and the number was given to another file
                 self._outdated(watch, newcomer)
+                self.watched -= 1
                 watch.mask = 0
                 watch.doubtful = False
                 return self._update(watch, newcomer)
@@ -232,8 +234,9 @@ class EpollPoll(Poll):
                     raise
                 if mask == watch.mask:
                     self._outdated(watch, None)
-                    watch.doubtful = False
                     self._watches[watch.fd] = None
+                    mask = 0
+        self.watched += (mask != 0) - (watch.mask != 0)
         watch.mask = mask
         watch.doubtful = False
         return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections import deque
 from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 LONGEST_LINE = 65536  # bytes; a connection that sends a longer one is closed
 LARGEST_DATAGRAM = 65536  # bytes
 DATAGRAMS_A_TURN = 64  # a flood of datagrams must not keep the loop from turning
+LINES_A_TURN = 64  # nor one of lines
 BACKLOG = 128
 ACCEPT_RETRY = 1.0  # seconds until the next try, when there was no descriptor for a connection; asyncio's figure
 NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -90,7 +92,10 @@ class Receiver:
         self.key = key
         self.given = key is sock
         self.address = sock.getsockname()
-        self.fuses: dict[PacketFuse, None] = {}
+        self.fuses: dict[PacketFuse, int] = {}  # in order, with their place in it
+        self._joined = 0
+        self._exact: dict[bytes, dict[PacketFuse, None]] = {}  # those that match these bytes and no others
+        self._other: dict[PacketFuse, None] = {}
         self._timeout = sock.gettimeout()
         self._fd = sock.fileno()
         reader, _ = watchers(fate._poll, self._fd)
@@ -114,13 +119,33 @@ class Receiver:
 
     def join(self, fuse: PacketFuse) -> None:
         """Offer what comes to `fuse` too."""
-        self.fuses[fuse] = None
+        self._joined += 1
+        self.fuses[fuse] = self._joined
+        if fuse.exact is None:
+            self._other[fuse] = None
+        else:
+            self._exact.setdefault(fuse.exact, {})[fuse] = None
 
     def leave(self, fuse: PacketFuse) -> None:
         """Offer `fuse` nothing more; the last one closes."""
         self.fuses.pop(fuse, None)
+        self._other.pop(fuse, None)
+        if fuse.exact is not None and fuse.exact in self._exact:
+            alike = self._exact[fuse.exact]
+            alike.pop(fuse, None)
+            if not alike:
+                del self._exact[fuse.exact]
         if not self.fuses:
             self.close()
+
+    def interested(self, packet: bytes) -> list[PacketFuse]:
+        """Those that may match, in order: who waits for other bytes need not be asked."""
+        exact = self._exact.get(packet)
+        if exact is None:
+            return list(self._other)
+        if not self._other:
+            return list(exact)
+        return sorted([*exact, *self._other], key=self.fuses.__getitem__)
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -156,7 +181,7 @@ class DatagramReceiver(Receiver):
             except OSError as error:
                 self.fail(source_error(error, f"receive at {self.address!r}"))
                 return
-            for fuse in list(self.fuses):
+            for fuse in self.interested(data):
                 fuse.offer(data, sender)
             if not self.fuses:
                 return
@@ -168,6 +193,8 @@ class _Lines:
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.line = bytearray()
+        self.following: deque[bytes] = deque()  # what came after it, of which each but the last is a whole line
+        self.ended = False  # nothing will follow that
         self.peer: Any = None
         with suppress(OSError):
             self.peer = connection.getpeername()
@@ -224,23 +251,34 @@ class LineReceiver(Receiver):
         return connection.recv(LONGEST_LINE)
 
     def _on_bytes(self, lines: _Lines) -> None:
+        if lines.following:
+            return  # those first
         try:
             data = self._receive(lines.connection)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
             data = b""
-        first, *rest = data.split(b"\n")
+        first, *following = data.split(b"\n")
         lines.line += first
-        for following in rest:
+        lines.following.extend(following)
+        lines.ended = not data
+        self._go_on(lines)
+
+    def _go_on(self, lines: _Lines) -> None:
+        """Offer the lines that have come, so many a turn."""
+        for _ in range(min(LINES_A_TURN, len(lines.following))):
             self._offer(lines, whole=True)
             if not self.fuses:
                 return
-            lines.line[:] = following
+            lines.line[:] = lines.following.popleft()
+        if lines.following:
+            self.fate.call_soon(self._go_on_later, lines)
+            return
         self._offer(lines, whole=False)
         if not self.fuses:
             return
-        if not data:
+        if lines.ended:
             self._drop(lines.connection)
         elif len(lines.line) > LONGEST_LINE:
             self.fate.call_exception_handler(
@@ -248,10 +286,14 @@ class LineReceiver(Receiver):
             )
             self._drop(lines.connection)
 
+    def _go_on_later(self, lines: _Lines) -> None:
+        if lines.connection.fileno() >= 0 and self.fuses:
+            self._go_on(lines)
+
     def _offer(self, lines: _Lines, whole: bool) -> None:
         """Offer the present line: the whole of it to every fuse, its beginning to those that wait for a prefix."""
         line = bytes(lines.line.removesuffix(b"\r")) if whole else b""
-        for fuse in list(self.fuses):
+        for fuse in self.interested(line):
             if fuse.prefix is not None:
                 if lines.line.startswith(fuse.prefix):
                     fuse.offer(fuse.prefix, lines.peer)

@@ -29,7 +29,7 @@ from fate.net._socket_calls import fillable, receive, receive_into
 from fate.net._socket_calls import send as send_out
 from fate.net.poll import EpollPoll
 
-SOCKET = socket.socket  # as it was: programs put other classes in its place
+SOCKET = socket.socket  # as it was: programs put other classes in its place (and if it was no such class, none serves)
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 LARGEST = 64 * 1024  # no datagram of UDP's is longer
 BLOCKED = (BlockingIOError, InterruptedError)

@@ -4,8 +4,9 @@ from fate._native cimport copy_of
 from fate.core.engine cimport Engine
 from fate.core.handle cimport Handle
 from fate.net._calls cimport (
-    enter, fd_of, give_back, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
+    Seated, Table, enter, fd_of, give_back, leave, name_of, no_delay, peer_of, receive, receive_into, send, send_pieces, unpack,
 )
+from fate.net.pieces cimport Pieces
 
 cdef bint COMPILED
 cdef Py_ssize_t CORK
@@ -23,7 +24,7 @@ cdef object CONTRACT
 cdef bint ATTACH_NAMES_IT
 
 
-cdef class Stream(Handle):
+cdef class Stream(Seated):
     cdef dict __dict__  # made when somebody assigns to `write`, or keeps something here
     cdef Engine _engine
     cdef object _socket
@@ -33,14 +34,13 @@ cdef class Stream(Handle):
     cdef object _peer
     cdef object _name
     cdef bytes _first
-    cdef list _rest
+    cdef Pieces _pieces
     cdef Handle _writer
     cdef public object _empty_waiter
     cdef Py_ssize_t _offset
     cdef Py_ssize_t _size
     cdef readonly Py_ssize_t _high_water
     cdef readonly Py_ssize_t _low_water
-    cdef readonly int _sock_fd
     cdef public int _conn_lost
     cdef int _want
     cdef public bint _closing
@@ -52,6 +52,7 @@ cdef class Stream(Handle):
     cdef bint _edge
     cdef bint _corked
     cdef bint _owns_context
+    cdef bint _missed
     cdef bint _told
     cdef bint _lost
 
@@ -71,7 +72,11 @@ cdef class Stream(Handle):
 
     @cython.locals(size=Py_ssize_t, total=Py_ssize_t, engine=Engine, plain=bytes)
     cpdef write(self, object data)
+    @cython.locals(fd=int, table=Table)
+    cpdef _take_place(self)
     cdef int _write_to_nobody(self) except -1
+
+    @cython.locals(pieces=Pieces)
     cdef int _keep(self, object data, Py_ssize_t size) except -1
 
     @cython.locals(sent=Py_ssize_t)
@@ -80,11 +85,9 @@ cdef class Stream(Handle):
     @cython.locals(number=int)
     cdef int _flush(self) except -1
 
-    @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, rest=list)
+    @cython.locals(size=Py_ssize_t, sent=Py_ssize_t, first=bytes, pieces=Pieces)
     cdef int _push_out(self) except -1
 
-    @cython.locals(place=Py_ssize_t, index=Py_ssize_t, piece=bytes, rest=list)
-    cdef int _advance(self, Py_ssize_t sent) except -1
     cdef int _drop(self) except -1
     cdef int _uncork(self) except -1
 

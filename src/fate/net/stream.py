@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import warnings
 from asyncio import base_events, constants, protocols, selector_events, trsock
 from asyncio.log import logger
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from fate._native import compiled, copy_of
 from fate.core.handle import Handle
 from fate.net._calls import (
+    Seated,
     enter,
     fd_of,
     give_back,
@@ -35,6 +37,7 @@ from fate.net._calls import (
     unpack,
 )
 from fate.net.addresses import FAMILIES
+from fate.net.pieces import Pieces
 from fate.net.readers import quicken
 
 COMPILED = compiled()
@@ -52,7 +55,7 @@ CONTRACT: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-de
 ATTACH_NAMES_IT = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
 
 
-class Stream(Handle):
+class Stream(Seated):
     """A connected stream socket's transport. Made by the loop; programs use it as an `asyncio.Transport`.
 
     `isinstance(stream, asyncio.Transport)` holds, by its `__class__`: a compiled class cannot inherit a Python one.
@@ -64,8 +67,8 @@ class Stream(Handle):
     if TYPE_CHECKING:
         _engine: Any  # the loop; None when the connection is lost, as is the protocol
         _protocol: Any
-        _first: Any  # bytes, or None: what is to be sent first, from _offset on
-        _rest: Any  # a list of bytes that follow, or None
+        _first: Any  # bytes, or None: what is to be sent, from _offset on, if that is one piece
+        _pieces: Any  # Pieces, if there were ever several
 
     def __init__(
         self,
@@ -85,19 +88,25 @@ class Stream(Handle):
         server: the `asyncio.Server` that accepted the connection.
         peer: the peer's address, as `accept` of `_calls` gives it, if it is known.
         """
+        if self._sock_fd >= 0:
+            raise RuntimeError("A transport is made once: make another")
+        if sock.fileno() < 0:
+            raise ValueError(
+                f"Invalid file descriptor: {sock.fileno()} (the socket was closed before it had a transport)"
+            )
+        made = protocol.connection_made  # if it has none, nobody has been told of this transport yet
         self._callback = self._args = self._snapshot = None
         self._cancelled = False
         self._kind = 0
         self.id = self.cause = self._index = 0
         self._engine = self._loop = loop
         self._socket = sock
-        self._sock_fd = sock.fileno()
         self._info = extra
         self._told = False  # _info is complete
         self._name = None
         self._server = None
         self._first = None
-        self._rest = None
+        self._pieces = None
         self._offset = 0
         self._size = 0
         self._high_water = 64 * 1024
@@ -113,10 +122,15 @@ class Stream(Handle):
         self._watched = False
         self._corked = False
         self._owns_context = False
+        self._missed = False
+        if not COMPILED:
+            self._held: Any = None  # what has been received and not handed over
+            self._sent = -1  # what the last send took, until that is accounted for
         self._lost = False
+        self._take_place()
         if peer is None and (extra is None or "peername" not in extra):
             if sock.family in FAMILIES:
-                peer = peer_of(sock, self._sock_fd)
+                peer = peer_of(sock, fd_of(sock))
             else:
                 self._tell()
         self._peer = peer
@@ -127,12 +141,11 @@ class Stream(Handle):
             else:
                 server._attach()
             self._server = server
-        loop._streams.put(self._sock_fd, self)
         loop._poll.let_go(self._sock_fd)
         self._edge = sock.proto in TCP and sock.family in INTERNET
         if sock.proto == socket.IPPROTO_TCP:
-            no_delay(sock, self._sock_fd)
-        loop.call_soon(protocol.connection_made, self)
+            no_delay(sock, fd_of(sock))
+        loop.call_soon(made, self)
         loop.call_soon(self._begin)
         if waiter is not None:
             loop.call_soon(_resolve, waiter)
@@ -154,18 +167,25 @@ class Stream(Handle):
         return f"<{' '.join(parts)}>"
 
     def __del__(self) -> None:
-        if self._lost or self._socket is None:
+        if self._sock_fd < 0 or self._lost:
             return
-        if self._engine is not None:
-            self._engine._streams.forget(self._sock_fd, self)
+        words = f"unclosed transport {self!r}"
+        self._rise()
+        # A hook for warnings may keep it: then it is one that has ended, for its number is another's soon.
+        self._lost = self._closing = True
+        self._conn_lost += 1
+        self._protocol = self._engine = self._loop = self._snapshot = None
+        self._socket.close()
+        server = self._server
+        self._server = None
         try:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=1, source=self)
+            if not sys.is_finalizing():  # 3.13 cannot show a warning any more by then, and says that instead
+                warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
         except AttributeError:
             pass  # the interpreter ends, and has taken away what this module's names stood for
         finally:
-            self._socket.close()
-            if self._server is not None and ATTACH_NAMES_IT:
-                self._server._detach(self)
+            if server is not None and ATTACH_NAMES_IT:
+                server._detach(self)
 
     # -- what a handle does --------------------------------------------------------------------------------------
 
@@ -193,10 +213,20 @@ class Stream(Handle):
             else:
                 error = context.run(self._read_guarded)
         except BaseException as failure:  # the engine decides what becomes of it
-            error = failure
             if entered:
                 error = self._read_failed(failure)
                 leave(context)
+            elif isinstance(failure, RuntimeError):  # `data_received`, which turns the loop, has not returned
+                self._missed = True
+                return None
+            else:
+                error = failure
+        if not COMPILED and self._held is not None:  # a signal's handler raised before it was handed over
+            self._missed = True
+        if self._missed:  # and it was told once only
+            self._missed = False
+            if self._watched:
+                self._engine.queue_source(self)
         return error
 
     def _read_guarded(self) -> BaseException | None:
@@ -254,6 +284,8 @@ class Stream(Handle):
         """Take what has come and hand it to the protocol, whose errors come out."""
         if self._buffered:
             return self._read_into()
+        if not COMPILED:
+            return self._read_by_steps()
         found: Any = receive(fd_of(self._socket), self._want)
         if type(found) is not bytes:
             if found is not None:
@@ -270,6 +302,27 @@ class Stream(Handle):
         self._protocol.data_received(data)
         if COMPILED:
             give_back(data)
+        return 0
+
+    def _read_by_steps(self) -> int:
+        """As `_read`, uncompiled, where an exception may come between two lines: what has come is held until then."""
+        if self._held is None:
+            self._held = receive(fd_of(self._socket), self._want)
+        found = self._held
+        if type(found) is not bytes:
+            self._held = None
+            if found is not None:
+                self._fatal_error(found, "Fatal read error on socket transport")
+            return 0
+        count = len(found)
+        if count == 0:
+            self._held = None
+            return self._read_end()
+        if self._edge and (count == self._want or self._index):
+            self._engine.queue_source(self)  # there may be more
+        self._want = LARGE if count >= MUCH else SMALL
+        receiver = self._protocol.data_received
+        self._held = None; receiver(found)  # noqa: E702  # fmt: skip
         return 0
 
     def _read_into(self) -> int:
@@ -353,8 +406,11 @@ class Stream(Handle):
         if type(data) is bytes:
             plain = data
             size = len(plain)
+        elif type(data) is bytearray:
+            size = len(data)
         elif isinstance(data, (bytes, bytearray, memoryview)):
-            size = len(data) if type(data) is not memoryview else data.nbytes
+            data = memoryview(data)  # what the kernel is given, whatever a class of the program's own says of itself
+            size = data.nbytes
         else:
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof:
@@ -389,6 +445,17 @@ class Stream(Handle):
             self._keep(data, size)
             self._maybe_pause_protocol()
 
+    def _take_place(self) -> None:
+        """Be the one that the loop knows by this descriptor, unless the connection is lost."""
+        if self._engine is not None:
+            fd = fd_of(self._socket)
+            if fd >= 0:
+                table = self._engine._streams
+                self._sit(table, fd)
+
+    def _leave_place(self) -> None:
+        self._rise()
+
     def _write_to_nobody(self) -> int:
         if self._conn_lost >= PATIENCE:
             logger.warning("socket.send() raised exception.")
@@ -398,13 +465,18 @@ class Stream(Handle):
     def _keep(self, data: Any, size: int) -> int:
         """Put `data` behind what is to be sent; a copy, if its owner could change it."""
         piece = data if type(data) is bytes else bytes(data)
-        if self._first is None:
+        if self._size == 0:
             self._first = piece
             self._offset = 0
-        elif self._rest is None:
-            self._rest = [piece]
         else:
-            self._rest.append(piece)
+            pieces = self._pieces
+            if pieces is None:
+                self._pieces = pieces = Pieces()
+            if self._first is not None:
+                pieces.add(self._first)
+                pieces.offset = self._offset
+                self._first = None
+            pieces.add(piece)
         self._size += size
         return 0
 
@@ -421,12 +493,8 @@ class Stream(Handle):
             return 0
         if sent == size:
             return 0
-        if type(data) is bytes:
-            self._first = data
-            self._offset = sent
-        else:
-            self._first = bytes(memoryview(data).cast("B")[sent:])
-            self._offset = 0
+        self._first = data if type(data) is bytes else bytes(data)
+        self._offset = sent
         self._size = size - sent
         self._wait()
         self._maybe_pause_protocol()
@@ -446,46 +514,64 @@ class Stream(Handle):
 
     def _push_out(self) -> int:
         """Send as much of what is kept as the kernel takes. Returns the number of the error, 0 for none."""
+        if not COMPILED:
+            return self._push_out_by_steps()
         size = self._size
-        rest = self._rest
-        if rest is None:
-            sent = send(fd_of(self._socket), self._first, self._offset)
+        first = self._first
+        pieces = self._pieces
+        if first is not None:
+            sent = send(fd_of(self._socket), first, self._offset)
         else:
-            sent = send_pieces(fd_of(self._socket), self._first, self._offset, rest)
+            sent = send_pieces(fd_of(self._socket), pieces.waiting, pieces.head, pieces.offset)
         if sent == size:
-            first = self._first
-            self._first = self._rest = None
             self._size = 0
-            if COMPILED:
+            self._first = None
+            if first is None:
+                pieces.clear()
+            elif COMPILED:
                 give_back(first)
         elif sent < 0:
             return -sent
         elif sent > 0:
             self._size = size - sent
-            if rest is None:
+            if first is not None:
                 self._offset += sent
             else:
-                self._advance(sent)
+                pieces.take(sent)
         return 0
 
-    def _advance(self, sent: int) -> int:
-        """Forget the first `sent` bytes of several pieces; some are left."""
-        rest = self._rest
-        place = self._offset + sent
-        index = 0
-        piece = self._first
-        while place >= len(piece):
-            place -= len(piece)
-            piece = rest[index]
-            index += 1
-        self._first = piece
-        self._offset = place
-        self._rest = rest[index:] or None
+    def _push_out_by_steps(self) -> int:
+        """As `_push_out`, uncompiled, where an exception may come between any two lines."""
+        first, pieces = self._first, self._pieces
+        if self._sent < 0 and self._size:
+            if first is not None:
+                self._sent = send(fd_of(self._socket), first, self._offset)
+            else:
+                self._sent = send_pieces(fd_of(self._socket), pieces.waiting, pieces.head, pieces.offset)
+            if self._sent < 0:
+                number, self._sent = -self._sent, -1
+                return number
+        sent, size = self._sent, self._size - self._sent
+        if sent <= 0:
+            self._sent = -1
+        elif first is None:
+            head, place = pieces.head, pieces.offset + sent
+            while head < len(pieces.waiting) and place >= len(pieces.waiting[head]):
+                place -= len(pieces.waiting[head])
+                head += 1
+            pieces.head, pieces.offset, self._size, self._sent = head, place, size, -1
+            pieces.tidy()
+        elif size:
+            self._offset, self._size, self._sent = self._offset + sent, size, -1
+        else:
+            self._first, self._size, self._sent = None, 0, -1
         return 0
 
     def _drop(self) -> int:
-        self._first = self._rest = None
+        self._first = self._pieces = None
         self._size = 0
+        if not COMPILED:
+            self._sent = -1
         if self._writer is not None:
             self._unwait()
         return 0
@@ -515,12 +601,12 @@ class Stream(Handle):
         if self._conn_lost or self._writer is None:
             return
         waiter = self._empty_waiter
-        number = self._push_out()
+        number = self._push_out() if self._size else 0  # nothing is kept while a file is sent
         if number:
             error = _os_error(number)
             self._drop()
             self._fatal_error(error, "Fatal write error on socket transport")
-            if waiter is not None:
+            if waiter is not None and not waiter.done():
                 waiter.set_exception(error)
             return
         if not self._size:
@@ -530,7 +616,7 @@ class Stream(Handle):
         if self._size or self._conn_lost:
             return
         waiter = self._empty_waiter
-        if waiter is not None:
+        if waiter is not None and not waiter.done():
             waiter.set_result(None)
         if self._closing:
             self._call_connection_lost(None)
@@ -616,8 +702,16 @@ class Stream(Handle):
             waiter.set_result(None)
         return waiter
 
+    def _make_room_waiter(self) -> Any:
+        """For `sendfile`, while it sends: a future that is done when the kernel takes more."""
+        self._empty_waiter = waiter = self._engine.create_future()
+        self._wait()
+        return waiter
+
     def _reset_empty_waiter(self) -> None:
         self._empty_waiter = None
+        if self._writer is not None and not self._size:
+            self._unwait()
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -633,6 +727,8 @@ class Stream(Handle):
         self._closing = True
         self._unwatch()
         if not self._size:
+            if self._writer is not None:  # a file is being sent
+                self._unwait()
             self._conn_lost += 1
             self._engine.call_soon(self._call_connection_lost, None)
         elif fd_of(self._socket) < 0:  # closed behind our back: it will never be writable
@@ -649,7 +745,7 @@ class Stream(Handle):
     def _give_up(self, error: Any, context: Any) -> int:
         if self._conn_lost:
             return 0
-        if self._size:
+        if self._size or self._writer is not None:
             self._drop()
         if not self._closing:
             self._closing = True
@@ -685,10 +781,9 @@ class Stream(Handle):
         try:
             self._protocol.connection_lost(exc)
         finally:
-            engine = self._engine
             if not self._told:
-                self._name = name_of(self._socket, self._sock_fd)
-            engine._streams.forget(self._sock_fd, self)
+                self._name = name_of(self._socket, fd_of(self._socket))
+            self._rise()
             self._lost = True
             self._socket.close()
             self._protocol = self._engine = self._loop = self._snapshot = None
@@ -699,8 +794,11 @@ class Stream(Handle):
                     server._detach(self)
                 else:
                     server._detach()
-        if self._empty_waiter is not None:
-            self._empty_waiter.set_exception(ConnectionError("Connection is closed by peer"))
+        waiter = self._empty_waiter
+        if waiter is not None and not waiter.done():
+            error = ConnectionError("the connection ended while a file was being sent")
+            error.__cause__ = exc
+            waiter.set_exception(error)
 
     # -- what it is ----------------------------------------------------------------------------------------------
 
@@ -722,9 +820,9 @@ class Stream(Handle):
     @property
     def _buffer(self) -> list[bytes]:
         """What waits to be sent, for those who look into asyncio's transports."""
-        if self._first is None:
-            return []
-        return [self._first[self._offset :], *(self._rest or ())]
+        if self._first is not None:
+            return [self._first[self._offset :]]
+        return self._pieces.rest() if self._size else []
 
     @property
     def _extra(self) -> dict[str, Any]:

@@ -13,6 +13,9 @@ Handshake, shutdown, flow control and errors stay the standard library's. What i
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import traceback
 from asyncio import constants, sslproto
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
@@ -244,6 +247,8 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         _app_transport: Any
         _app_transport_created: bool
         _loop: Any
+        _set_state: Any
+        _wakeup_waiter: Any
         _ssl_buffer: bytearray
         _sslcontext: Any
         _sslobj: Any
@@ -258,10 +263,44 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
         self._feed, self._drain = self._incoming.write, self._outgoing.read
         self._read, self._write = self._tls.read, self._tls.write
         self._is_shut = False
+        self._has_failed = False  # the handshake
 
     def _set_app_protocol(self, app_protocol: Any) -> None:
         quicken(app_protocol)
         Protocol._set_app_protocol(self, app_protocol)
+        if self._app_protocol_is_buffer:
+            get_buffer = app_protocol.get_buffer
+            # asyncio slices the buffer and reads into the slice, which of a bytearray is a copy
+            self._app_protocol_get_buffer = lambda size: memoryview(get_buffer(size)).cast("B")
+
+    def take_over(self, app_protocol: Any) -> None:
+        """Go on where `app_protocol` has been read in the clear: what its reader holds is of the peer's TLS."""
+        if not isinstance(app_protocol, asyncio.StreamReaderProtocol):
+            return
+        app_protocol._over_ssl = True  # type: ignore[attr-defined]  # its end may come before asyncio says so
+        reader: Any = app_protocol._stream_reader  # type: ignore[attr-defined]
+        if reader is None:
+            return
+        self._incoming.write(reader._buffer)
+        reader._buffer.clear()
+        reader._paused = False
+        reader._transport = self._app_transport  # which it pauses and resumes from now on
+
+    def _on_handshake_complete(self, handshake_exc: Any) -> None:
+        self._has_failed = handshake_exc is not None
+        Protocol._on_handshake_complete(self, handshake_exc)
+        if isinstance(handshake_exc, BaseException):  # its traceback has the frame of that call, and this the error
+            traceback.clear_frames(handshake_exc.__traceback__)
+
+    def connection_lost(self, exc: Any) -> None:
+        """The carrier has ended; the program's protocol is told if it knows of a connection."""
+        if self._state is State.DO_HANDSHAKE:
+            if exc is None:
+                self._wakeup_waiter(ConnectionAbortedError("the connection was closed during the TLS handshake"))
+            self._set_state(State.UNWRAPPED)  # asyncio would not tell a protocol whose connection is older than TLS
+        elif exc is not None and self._has_failed:
+            exc = _without_traceback(exc)  # which leads to whoever keeps this for the protocol
+        Protocol.connection_lost(self, exc)
 
     def _get_app_transport(self) -> Any:
         if self._app_transport is None:
@@ -279,6 +318,12 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
     def _do_shutdown(self) -> None:
         if self._tls is not None:
             Protocol._do_shutdown(self)
+
+    def _abort(self, exc: BaseException | None = None) -> None:
+        """End at once; with an error too, which TLS inside TLS gives, and asyncio's takes since 3.13."""
+        self._set_state(State.UNWRAPPED)
+        if self._transport is not None:
+            self._transport._force_close(exc)
 
     def forget(self) -> None:
         """Let go of the TLS context, if both sides have ended: whoever keeps the transport need not keep it alive."""
@@ -316,6 +361,14 @@ class SSLTransport(Transport):  # type: ignore[misc]
             Transport.close(self)
         else:
             self._ssl_protocol.forget()  # asyncio forgets the protocol, and no other call works then
+
+
+def _without_traceback(error: BaseException) -> BaseException:
+    """The same error again, or the very one if it cannot be made twice."""
+    try:
+        return copy.copy(error)
+    except Exception:  # an error of the program's own, with an odd constructor
+        return error
 
 
 def _counted_in_bytes(data: Any) -> Any:

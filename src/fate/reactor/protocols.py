@@ -82,32 +82,50 @@ class LineReceiver(Protocol):
     delimiter = b"\r\n"
     MAX_LENGTH = 16384
     line_mode = True
-    _buffer = b""
+    _buffer: bytearray | None = None
+    _searched = 0  # so much of it has no delimiter
+    _searched_for = b""
     _busy = False
 
     def dataReceived(self, data: bytes) -> None:
         """Collects `data`, and hands on what is complete."""
-        self._buffer += data
+        if self._buffer is None:
+            self._buffer = bytearray()
+        buffer = self._buffer
+        buffer += data
         if self._busy:
             return  # setLineMode(rest) in a callback: the loop below takes it
         self._busy = True
         try:
-            while self._buffer and not self.transport.disconnecting:
+            while buffer and not self.transport.disconnecting:
                 if not self.line_mode:
-                    data, self._buffer = self._buffer, b""
-                    self.rawDataReceived(data)
+                    self.rawDataReceived(self._take(len(buffer)))
                     continue
-                line, found, rest = self._buffer.partition(self.delimiter)
-                if len(line) > self.MAX_LENGTH + (0 if found else len(self.delimiter) - 1):
-                    excess, self._buffer = self._buffer, b""
-                    self.lineLengthExceeded(excess)
-                elif not found:
+                end = self._find(buffer)
+                if end < 0 and len(buffer) <= self.MAX_LENGTH + len(self.delimiter) - 1:
                     return
+                if end < 0 or end > self.MAX_LENGTH:
+                    self.lineLengthExceeded(self._take(len(buffer)))
                 else:
-                    self._buffer = rest
+                    line = self._take(end)
+                    del buffer[: len(self.delimiter)]
                     self.lineReceived(line)
         finally:
             self._busy = False
+
+    def _take(self, count: int) -> bytes:
+        assert self._buffer is not None
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]  # which moves nothing
+        self._searched = 0
+        return taken
+
+    def _find(self, buffer: bytearray) -> int:
+        """Where the delimiter is, or -1. What was searched before is not searched again."""
+        start = max(0, self._searched - len(self.delimiter) + 1) if self._searched_for == self.delimiter else 0
+        self._searched = len(buffer)
+        self._searched_for = self.delimiter
+        return buffer.find(self.delimiter, start)
 
     def lineReceived(self, line: bytes) -> None:
         """A line has come; without its delimiter."""

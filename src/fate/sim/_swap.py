@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 VARARGS, KEYWORDS, NOARGS, ONE, FASTCALL, METHOD = 0x01, 0x02, 0x04, 0x08, 0x80, 0x200
@@ -20,7 +21,9 @@ DESCRIPTOR_AT = 5 * ctypes.sizeof(POINTER)  # PyMethodDescrObject.d_method
 HASH_AT = 15 * ctypes.sizeof(POINTER)  # PyTypeObject.tp_hash
 
 _inside: set[int] = set()
+_original: set[int] = set()  # threads of a universe that call an original now
 _slots: list[tuple[Any, int, int]] = []  # where the pointer is, the original, the replacement
+_resting: set[int] = set()  # the numbers of those of which the threads of a universe get the originals, too
 _hashes: list[tuple[Any, int]] = []
 _kept: list[Any] = []
 _number = [0]
@@ -48,9 +51,14 @@ def _raise_soon(error: BaseException) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(threading.get_ident()), OBJECT(Told))
 
 
-def _trampoline(flags: int, original: int, replacement: Callable[..., Any], bound: bool) -> Any:
-    def ours() -> bool:
-        return threading.get_ident() in _inside
+def _trampoline(
+    number: int, flags: int, original: int, replacement: Callable[..., Any], bound: bool, only: Any, outside: Any
+) -> Any:
+    def ours(me: Any) -> Any:
+        """What the present thread gets; None: the original."""
+        if threading.get_ident() not in _inside:
+            return outside if me is only and threading.get_ident() not in _original else None
+        return None if number in _resting else replacement
 
     def first(self: Any) -> tuple[Any, ...]:
         return (self,) if bound else ()
@@ -58,55 +66,75 @@ def _trampoline(flags: int, original: int, replacement: Callable[..., Any], boun
     def items(pointer: int | None, size: int) -> list[Any]:
         return list((OBJECT * size).from_address(pointer)) if pointer and size else []
 
+    def call(mine: Any, me: Any, args: int | None, n: int, names: int | None) -> Any:
+        keys: tuple[str, ...] = ctypes.cast(names, OBJECT).value if names else ()
+        values = items(args, n + len(keys))
+        return _safely(mine, *first(me), *values[:n], **dict(zip(keys, values[n:], strict=True)))
+
     # The second argument of NOARGS, and missing keywords, are NULL: they come as integers.
     if flags == NOARGS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER)
-        real = kind(original)
-        return kind(lambda me, _: _safely(replacement, *first(me)) if ours() else real(me, None))
+        real = partial(_safely, kind(original))
+        return kind(lambda me, _: _safely(mine, *first(me)) if (mine := ours(me)) else real(me, None))
     if flags == ONE:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT)
-        real = kind(original)
-        return kind(lambda me, arg: _safely(replacement, *first(me), arg) if ours() else real(me, arg))
+        real = partial(_safely, kind(original))
+        return kind(lambda me, arg: _safely(mine, *first(me), arg) if (mine := ours(me)) else real(me, arg))
     if flags == VARARGS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT)
-        real = kind(original)
-        return kind(lambda me, args: _safely(replacement, *first(me), *args) if ours() else real(me, args))
+        real = partial(_safely, kind(original))
+        return kind(lambda me, args: _safely(mine, *first(me), *args) if (mine := ours(me)) else real(me, args))
     if flags == VARARGS | KEYWORDS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, OBJECT, POINTER)
-        real = kind(original)
+        real = partial(_safely, kind(original))
 
         def with_keywords(me: Any, args: Any, keys: int | None) -> Any:
-            if not ours():
+            mine = ours(me)
+            if not mine:
                 return real(me, args, keys)
             named = ctypes.cast(keys, OBJECT).value if keys else {}
-            return _safely(replacement, *first(me), *args, **named)
+            return _safely(mine, *first(me), *args, **named)
 
         return kind(with_keywords)
     if flags == FASTCALL:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, SIZE)
-        real = kind(original)
+        real = partial(_safely, kind(original))
         return kind(
-            lambda me, args, n: _safely(replacement, *first(me), *items(args, n)) if ours() else real(me, args, n)
+            lambda me, args, n: _safely(mine, *first(me), *items(args, n)) if (mine := ours(me)) else real(me, args, n)
         )
     if flags == FASTCALL | KEYWORDS:
         kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, SIZE, POINTER)
-        real = kind(original)
+        real = partial(_safely, kind(original))
 
         def fast_with_keywords(me: Any, args: int | None, n: int, names: int | None) -> Any:
-            if not ours():
-                return real(me, args, n, names)
-            keys: tuple[str, ...] = ctypes.cast(names, OBJECT).value if names else ()
-            values = items(args, n + len(keys))
-            return _safely(replacement, *first(me), *values[:n], **dict(zip(keys, values[n:], strict=True)))
+            mine = ours(me)
+            return call(mine, me, args, n, names) if mine else real(me, args, n, names)
 
         return kind(fast_with_keywords)
+    if flags == METHOD | FASTCALL | KEYWORDS:
+        kind = ctypes.PYFUNCTYPE(OBJECT, OBJECT, POINTER, POINTER, SIZE, POINTER)
+        real = partial(_safely, kind(original))
+
+        def of_class(me: Any, cls: int | None, args: int | None, n: int, names: int | None) -> Any:
+            mine = ours(me)
+            return call(mine, me, args, n, names) if mine else real(me, cls, args, n, names)
+
+        return kind(of_class)
     return None
 
 
-def prepare(function: Any, replacement: Callable[..., Any], bound: bool, raises: bool) -> bool:
+def prepare(
+    function: Any,
+    replacement: Callable[..., Any],
+    bound: bool,
+    raises: bool,
+    only: Any = None,
+    outside: Callable[..., Any] | None = None,
+) -> bool:
     """Have `replacement` called in place of the builtin `function` while swapped; say whether that can be.
 
     bound: give it the object that the method is called on, first. raises: it may raise, which ctypes cannot hand on.
+    outside: what threads that are in no universe get meanwhile for the object `only`; for others, the builtin.
     """
     if raises:
         return False
@@ -120,7 +148,7 @@ def prepare(function: Any, replacement: Callable[..., Any], bound: bool, raises:
     method = _Method.from_address(POINTER.from_address(id(function) + at).value or 0)
     flags = method.flags & (VARARGS | KEYWORDS | NOARGS | ONE | FASTCALL | METHOD)
     original = method.function
-    trampoline = _trampoline(flags, original, replacement, bound)
+    trampoline = _trampoline(len(_slots), flags, original, replacement, bound, only, outside)
     if trampoline is None:
         return False
     _kept.append((function, trampoline))
@@ -155,6 +183,7 @@ def swap(on: bool) -> None:
     """Put all replacements in place, or the originals."""
     for method, original, replacement in _slots:
         method.function = replacement if on else original
+    _resting.clear()
     _number[0] = 0
     address = ctypes.cast(_number_hash, POINTER).value
     for slot, before in _hashes:
@@ -172,10 +201,12 @@ def prepared() -> int:
     return len(_slots)
 
 
-def restore(first: int, count: int) -> None:
-    """Put the originals of so many functions back, from the one that was prepared when there were `first`."""
-    for method, original, _ in _slots[first : first + count]:
-        method.function = original
+def rest(first: int, count: int) -> None:
+    """Have the threads of a universe get the originals of so many functions, until all are swapped the next time.
+
+    first: how many were prepared before them.
+    """
+    _resting.update(range(first, first + count))
 
 
 def set_inside(inside: bool) -> None:
@@ -184,6 +215,20 @@ def set_inside(inside: bool) -> None:
         _inside.add(threading.get_ident())
     else:
         _inside.discard(threading.get_ident())
+
+
+def call_real(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """What `function` gives where the present thread gets the originals meanwhile."""
+    ident = threading.get_ident()
+    if ident not in _inside:
+        return function(*args, **kwargs)
+    _inside.discard(ident)
+    _original.add(ident)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        _original.discard(ident)
+        _inside.add(ident)
 
 
 def get_inside() -> bool:

@@ -13,29 +13,37 @@ cdef extern from *:
         PyCFunction original;
         PyCFunction trampoline;
         PyObject *replacement;
+        PyObject *only;  /* for which object all other threads get */
+        PyObject *outside;  /* this */
         int bound;
+        int resting;  /* the threads of a universe get the original, too */
     } fate_slot;
     static fate_slot fate_slots[FATE_SLOTS];
-    static __thread int fate_inside = 0;
+    static __thread int fate_inside = 0;  /* 1: in a universe; 2: in one, and calls the original now */
 
-    static PyObject *fate_call(int i, PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
+    /* What the present thread gets; NULL: the original. */
+    static inline PyObject *fate_ours(int i, PyObject *self) {
+        if (fate_inside == 1) return fate_slots[i].resting ? NULL : fate_slots[i].replacement;
+        return fate_inside == 0 && self == fate_slots[i].only ? fate_slots[i].outside : NULL;
+    }
+    static PyObject *fate_call(int i, PyObject *ours, PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) {
         PyObject *stack[16];
         Py_ssize_t k, total = n + (names == NULL ? 0 : PyTuple_GET_SIZE(names));
         if (!fate_slots[i].bound)
-            return PyObject_Vectorcall(fate_slots[i].replacement, args, (size_t)n, names);
+            return PyObject_Vectorcall(ours, args, (size_t)n, names);
         if (total > 15) {
             PyErr_SetString(PyExc_TypeError, "too many arguments");
             return NULL;
         }
         stack[0] = self;
         for (k = 0; k < total; k++) stack[k + 1] = args[k];
-        return PyObject_Vectorcall(fate_slots[i].replacement, stack, (size_t)(n + 1), names);
+        return PyObject_Vectorcall(ours, stack, (size_t)(n + 1), names);
     }
-    static PyObject *fate_call_tuple(int i, PyObject *self, PyObject *args, PyObject *names) {
+    static PyObject *fate_call_tuple(int i, PyObject *ours, PyObject *self, PyObject *args, PyObject *names) {
         PyObject *all, *result;
         Py_ssize_t k, n = PyTuple_GET_SIZE(args);
         if (!fate_slots[i].bound)
-            return PyObject_Call(fate_slots[i].replacement, args, names);
+            return PyObject_Call(ours, args, names);
         all = PyTuple_New(n + 1);
         if (all == NULL) return NULL;
         Py_INCREF(self);
@@ -45,37 +53,48 @@ cdef extern from *:
             Py_INCREF(item);
             PyTuple_SET_ITEM(all, k + 1, item);
         }
-        result = PyObject_Call(fate_slots[i].replacement, all, names);
+        result = PyObject_Call(ours, all, names);
         Py_DECREF(all);
         return result;
     }
     #define FATE_TRAMPOLINES(i) \\
         static PyObject *fate_none_##i(PyObject *self, PyObject *unused) { \\
-            return fate_inside ? fate_call(i, self, NULL, 0, NULL) : fate_slots[i].original(self, unused); } \\
+            PyObject *ours = fate_ours(i, self); \\
+            return ours ? fate_call(i, ours, self, NULL, 0, NULL) : fate_slots[i].original(self, unused); } \\
         static PyObject *fate_one_##i(PyObject *self, PyObject *arg) { \\
-            return fate_inside ? fate_call(i, self, &arg, 1, NULL) : fate_slots[i].original(self, arg); } \\
+            PyObject *ours = fate_ours(i, self); \\
+            return ours ? fate_call(i, ours, self, &arg, 1, NULL) : fate_slots[i].original(self, arg); } \\
         static PyObject *fate_tuple_##i(PyObject *self, PyObject *args) { \\
-            return fate_inside ? fate_call_tuple(i, self, args, NULL) : fate_slots[i].original(self, args); } \\
+            PyObject *ours = fate_ours(i, self); \\
+            return ours ? fate_call_tuple(i, ours, self, args, NULL) : fate_slots[i].original(self, args); } \\
         static PyObject *fate_keys_##i(PyObject *self, PyObject *args, PyObject *keys) { \\
-            return fate_inside ? fate_call_tuple(i, self, args, keys) \\
+            PyObject *ours = fate_ours(i, self); \\
+            return ours ? fate_call_tuple(i, ours, self, args, keys) \\
                 : ((PyCFunctionWithKeywords)(void (*)(void))fate_slots[i].original)(self, args, keys); } \\
         static PyObject *fate_fast_##i(PyObject *self, PyObject *const *args, Py_ssize_t n) { \\
-            return fate_inside ? fate_call(i, self, args, n, NULL) \\
+            PyObject *ours = fate_ours(i, self); \\
+            return ours ? fate_call(i, ours, self, args, n, NULL) \\
                 : ((PyObject *(*)(PyObject *, PyObject *const *, Py_ssize_t))(void (*)(void))fate_slots[i].original)( \\
                     self, args, n); } \\
         static PyObject *fate_fast_keys_##i(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names) { \\
-            return fate_inside ? fate_call(i, self, args, n, names) \\
+            PyObject *ours = fate_ours(i, self); \\
+            return ours ? fate_call(i, ours, self, args, n, names) \\
                 : ((PyObject *(*)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *))(void (*)(void)) \\
-                    fate_slots[i].original)(self, args, n, names); }
+                    fate_slots[i].original)(self, args, n, names); } \\
+        static PyObject *fate_of_class_##i( \\
+            PyObject *self, PyTypeObject *cls, PyObject *const *args, size_t n, PyObject *names) { \\
+            PyObject *ours = fate_ours(i, self); \\
+            return ours ? fate_call(i, ours, self, args, (Py_ssize_t)n, names) \\
+                : ((PyCMethod)(void (*)(void))fate_slots[i].original)(self, cls, args, n, names); }
     #define FATE_TABLE(i) { (PyCFunction)fate_none_##i, (PyCFunction)fate_one_##i, (PyCFunction)fate_tuple_##i, \\
         (PyCFunction)(void (*)(void))fate_keys_##i, (PyCFunction)(void (*)(void))fate_fast_##i, \\
-        (PyCFunction)(void (*)(void))fate_fast_keys_##i },
+        (PyCFunction)(void (*)(void))fate_fast_keys_##i, (PyCFunction)(void (*)(void))fate_of_class_##i },
     #define FATE_TEN(M, a) M(a##0) M(a##1) M(a##2) M(a##3) M(a##4) M(a##5) M(a##6) M(a##7) M(a##8) M(a##9)
     #define FATE_ALL(M) M(0) M(1) M(2) M(3) M(4) M(5) M(6) M(7) M(8) M(9) FATE_TEN(M, 1) FATE_TEN(M, 2) \\
         FATE_TEN(M, 3) FATE_TEN(M, 4) FATE_TEN(M, 5) FATE_TEN(M, 6) FATE_TEN(M, 7) FATE_TEN(M, 8) FATE_TEN(M, 9) \\
         FATE_TEN(M, 10) FATE_TEN(M, 11) FATE_TEN(M, 12)
     FATE_ALL(FATE_TRAMPOLINES)
-    static PyCFunction fate_table[FATE_SLOTS][6] = { FATE_ALL(FATE_TABLE) };
+    static PyCFunction fate_table[FATE_SLOTS][7] = { FATE_ALL(FATE_TABLE) };
 
     static PyMethodDef *fate_method_of(PyObject *function) {
         if (PyCFunction_Check(function))
@@ -86,17 +105,18 @@ cdef extern from *:
     }
 
     /* Prepares a slot; 0, or -1 if the function has no pointer of a kind that is known here. */
-    static int fate_prepare(int i, PyObject *function, PyObject *replacement, int bound) {
+    static int fate_prepare(int i, PyObject *function, PyObject *replacement, PyObject *only, PyObject *outside, int bound) {
         PyMethodDef *method = fate_method_of(function);
         int kind;
         if (method == NULL) return -1;
-        switch (method->ml_flags & (METH_VARARGS | METH_FASTCALL | METH_NOARGS | METH_O | METH_KEYWORDS | 0x0200)) {
+        switch (method->ml_flags & (METH_VARARGS | METH_FASTCALL | METH_NOARGS | METH_O | METH_KEYWORDS | METH_METHOD)) {
             case METH_NOARGS: kind = 0; break;
             case METH_O: kind = 1; break;
             case METH_VARARGS: kind = 2; break;
             case METH_VARARGS | METH_KEYWORDS: kind = 3; break;
             case METH_FASTCALL: kind = 4; break;
             case METH_FASTCALL | METH_KEYWORDS: kind = 5; break;
+            case METH_METHOD | METH_FASTCALL | METH_KEYWORDS: kind = 6; break;
             default: return -1;
         }
         Py_INCREF(function);  /* the table must outlive the process */
@@ -105,18 +125,24 @@ cdef extern from *:
         fate_slots[i].original = method->ml_meth;
         fate_slots[i].trampoline = fate_table[i][kind];
         fate_slots[i].replacement = replacement;
+        Py_INCREF(only);
+        Py_INCREF(outside);
+        fate_slots[i].only = only;
+        fate_slots[i].outside = outside == Py_None ? NULL : outside;
         fate_slots[i].bound = bound;
         return 0;
     }
     static void fate_swap(int count, int on) {
         int i;
-        for (i = 0; i < count; i++)
+        for (i = 0; i < count; i++) {
             fate_slots[i].method->ml_meth = on ? fate_slots[i].trampoline : fate_slots[i].original;
+            fate_slots[i].resting = 0;
+        }
     }
-    static void fate_restore(int first, int count) {
+    static void fate_rest(int first, int count) {
         int i;
         for (i = first; i < first + count && i < FATE_SLOTS; i++)
-            fate_slots[i].method->ml_meth = fate_slots[i].original;
+            fate_slots[i].resting = 1;
     }
     static void fate_set_inside(int inside) { fate_inside = inside; }
     static int fate_get_inside(void) { return fate_inside; }
@@ -132,7 +158,7 @@ cdef extern from *:
     static Py_hash_t fate_hash(PyObject *self) {
         PyObject *dict, *number;
         Py_hash_t value;
-        if (!fate_inside) return PyBaseObject_Type.tp_hash(self);
+        if (fate_inside != 1) return PyBaseObject_Type.tp_hash(self);
         dict = PyObject_GenericGetDict(self, NULL);
         if (dict == NULL) return -1;
         number = PyDict_GetItemWithError(dict, fate_key);
@@ -149,7 +175,7 @@ cdef extern from *:
     }
     static int fate_take_type(PyObject *type, PyObject *key) {
         PyTypeObject *cls = (PyTypeObject *)type;
-        if (fate_type_count >= FATE_TYPES || cls->tp_hash != PyBaseObject_Type.tp_hash) return -1;
+        if (!PyType_Check(type) || fate_type_count >= FATE_TYPES || cls->tp_hash != PyBaseObject_Type.tp_hash) return -1;
         Py_INCREF(type);
         Py_INCREF(key);
         fate_key = key;
@@ -164,9 +190,9 @@ cdef extern from *:
             fate_types[i]->tp_hash = on ? fate_hash : fate_hashes[i];
     }
     """
-    int fate_prepare(int i, object function, object replacement, int bound)
+    int fate_prepare(int i, object function, object replacement, object only, object outside, int bound)
     void fate_swap(int count, int on)
-    void fate_restore(int first, int count)
+    void fate_rest(int first, int count)
     void fate_set_inside(int inside)
     int fate_get_inside()
     int fate_take_type(object type, object key)
@@ -177,15 +203,16 @@ cdef extern from *:
 cdef int _count = 0
 
 
-def prepare(function, replacement, bint bound, bint raises) -> bool:
+def prepare(function, replacement, bint bound, bint raises, only=None, outside=None) -> bool:
     """Have `replacement` called in place of the builtin `function` while swapped; say whether that can be.
 
     bound: give it the object that the method is called on, first. raises: it may raise; here, it always may.
+    outside: what threads that are in no universe get meanwhile for the object `only`; for others, the builtin.
     """
     global _count
     if _count >= FATE_SLOTS:
         raise RuntimeError(f"{FATE_SLOTS} functions are replaced already: add a FATE_TEN to FATE_ALL in _swap.pyx")
-    if fate_prepare(_count, function, replacement, bound) < 0:
+    if fate_prepare(_count, function, replacement, only, outside, bound) < 0:
         return False
     _count += 1
     return True
@@ -206,7 +233,7 @@ def exchange(list places, bint on):
     """Put what is replaced into its places, or the originals: (a dict, a key, the original, the replacement) each."""
     cdef tuple place
     for place in places:
-        (<dict>place[0])[place[1]] = place[3] if on else place[2]
+        (<dict?>place[0])[place[1]] = place[3] if on else place[2]
 
 
 def prepared() -> int:
@@ -214,9 +241,12 @@ def prepared() -> int:
     return _count
 
 
-def restore(int first, int count):
-    """Put the originals of so many functions back, from the one that was prepared when there were `first`."""
-    fate_restore(first, count)
+def rest(int first, int count):
+    """Have the threads of a universe get the originals of so many functions, until all are swapped the next time.
+
+    first: how many were prepared before them.
+    """
+    fate_rest(first, count)
 
 
 def set_inside(bint inside):
@@ -224,6 +254,17 @@ def set_inside(bint inside):
     fate_set_inside(inside)
 
 
+def call_real(function, args, kwargs):
+    """What `function` gives where the present thread gets the originals meanwhile."""
+    if fate_get_inside() != 1:
+        return function(*args, **kwargs)
+    fate_set_inside(2)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        fate_set_inside(1)
+
+
 def get_inside() -> bool:
     """Whether the present thread gets the replacements."""
-    return fate_get_inside() != 0
+    return fate_get_inside() == 1

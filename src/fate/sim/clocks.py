@@ -104,11 +104,7 @@ def real(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Call the real builtin from inside."""
     from fate.sim import _swap
 
-    _swap.set_inside(False)
-    try:
-        return function(*args, **kwargs)
-    finally:
-        _swap.set_inside(True)
+    return _swap.call_real(function, args, kwargs)
 
 
 def times() -> os.times_result:

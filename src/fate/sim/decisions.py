@@ -23,7 +23,7 @@ SECOND = 0x94D049BB133111EB
 
 _labels: dict[str, int] = {}  # label: its hash; the same in every universe
 LABELS = 4096  # so many are remembered
-FIELDS, VALUE = 6, 2  # of a `Decision`, and which of them is the value
+FIELDS, VALUE, WHEN = 6, 2, 4  # of a `Decision`, and which of them are the value and the time
 
 
 class Decision(NamedTuple):
@@ -32,7 +32,7 @@ class Decision(NamedTuple):
     label, n: its name: what was asked, and how often that had been asked before.
     value: what was decided; 0 is benign, and a smaller value is milder.
     bound: values are below it.
-    when: virtual nanoseconds since the universe began.
+    when: virtual nanoseconds since the universe began, when it was taken; of a task's cancellation, when that struck.
     note: what it concerned, in words, where the label does not say ("bank.py:41"); else "".
     """
 
@@ -132,6 +132,16 @@ class Decisions:
     def note(self, note: str) -> None:
         """Say what the latest decision concerns, see `Decision`."""
         self._taken[-1] = note
+
+    def latest(self) -> int:
+        """The place of the latest decision among all, for `strikes_at`."""
+        return len(self._taken) // FIELDS - 1
+
+    def strikes_at(self, place: int, when: int) -> tuple[str, int]:
+        """A decision has its effect only now: say so in the record; return its name."""
+        start = place * FIELDS
+        self._taken[start + WHEN] = when
+        return self._taken[start], self._taken[start + 1]
 
     def decisions(self) -> list[Decision]:
         """All that were taken, in their order."""

@@ -84,7 +84,7 @@ def _check(fd: int, call: str, waits: bool) -> None:
     if waits and kind in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR) and os.get_blocking(fd):
         poll = real(_poll)
         poll.register(fd, select.POLLIN)
-        if not poll.poll(0):
+        if not real(poll.poll, 0):
             raise unsimulated(f"waiting for the real descriptor {fd} in os.{call}()", "use socket.socketpair()")
 
 

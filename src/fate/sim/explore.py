@@ -1,4 +1,4 @@
-"""Search: run a program with no fault, with each single fault, and with many; find one run that fails.
+"""Search: run a program with no fault, with each single fault, and with many; find runs that fail, each in its own way.
 
 In this order: failures that were kept from before; one run without faults, which tells where faults could be; every
 one of those, once each; then seeds, each with a random mixture of faults (swarm). Any `concurrent.futures.Executor`
@@ -8,9 +8,8 @@ not depend on how many workers there are. How few faults are needed is `shrink`'
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from itertools import chain, islice
@@ -19,15 +18,17 @@ from typing import Any
 import msgspec
 
 from fate.sim.decisions import Decision
-from fate.sim.errors import ScenarioError
+from fate.sim.errors import BlockedThreadError, ScenarioError
 from fate.sim.faults import HAND_OFF, PENDING
-from fate.sim.keep import Kept, lines_of, number_of
+from fate.sim.keep import Kept, Runner, lines_of, number_of
 from fate.sim.programs import Runnable
 from fate.sim.shrink import Shrinker
-from fate.sim.trial import MOST_STEPS, Outcome, Rules, Trial, attempt, run, run_all
+from fate.sim.silence import silent
+from fate.sim.trial import MOST_STEPS, Outcome, Rules, Trial, Usual, attempt, run, run_all, trouble_of
 
 BATCH = 8  # trials that travel together to a worker
 AHEAD = 3  # batches that wait for each worker
+LATER = {"timer": 1, "stall": 2, "clock": 3}
 STEPS, TIMES = 100_000, 1000  # a run hangs if time passes so often, and that many times as often as without faults
 
 
@@ -36,7 +37,7 @@ class Search:
 
     program: what is run. rules: what holds for every run. seeds: those of the random runs.
     kept: trials to begin with. singles: try each single fault. executor: carries the runs; None: this process does.
-    workers: how many runs the executor has at once.
+    workers: how many runs the executor has at once. seconds: of real time, after which no more runs begin; None: all.
     on_progress: called with the number of runs so far, and how many there will be (None: not known yet).
     Raises ScenarioError for a seed that is not an integer.
     """
@@ -51,6 +52,7 @@ class Search:
         singles: bool = True,
         executor: Executor | None = None,
         workers: int = 1,
+        seconds: float | None = None,
         on_progress: Callable[[int, int | None], object] | None = None,
     ) -> None:
         self.program = program
@@ -67,30 +69,54 @@ class Search:
         self.runs = 0
         self.total: int | None = None
         self.steps = MOST_STEPS
+        self.usual: Usual | None = None
+        self.excused: Counter[str] = Counter()
+        self.ends = None if seconds is None else time.monotonic() + seconds
+        self.out_of_time = False
+        self.last: int | None = None  # of the runs, once something has failed
+        self.last_alone: int | None = None  # of those with a single fault; None: not known yet
 
     def find(self) -> Outcome | None:
         """Run until one fails; return what came of it, None if none did."""
-        for outcome in self._outcomes(iter(self.kept)):
+        return next(self.failing(False), None)
+
+    def failing(self, on: bool = True) -> Iterator[Outcome]:
+        """Run all, and give what came of those that fail, in their order.
+
+        on: False: whoever asks stops at the first. A program that fails without a fault is not run with any.
+        """
+        for outcome in self._outcomes(iter(self.kept), on):
             if outcome.trouble is not None:
-                return outcome
+                yield outcome
         benign = self._benign()
         if benign.trouble is not None:
-            return benign
+            yield benign
+            return
         alone = list(single_faults(benign.decisions)) if self.singles and self.rules.kinds else []
-        self.total = self.runs + len(alone) + len(self.seeds)
+        self.last_alone = self.runs + len(alone)
+        self.total = self.last_alone + len(self.seeds)
         self.steps = STEPS + TIMES * benign.steps
-        for outcome in self._outcomes(self._bounded(chain(alone, self.random()))):
+        self.usual = benign.usual
+        for outcome in self._outcomes(self._bounded(chain(alone, self.random())), on):
             if outcome.trouble is not None:
-                return outcome
-        return None
+                yield outcome
+
+    def go_on(self, seconds: float, runs: int) -> None:
+        """Something has failed: try the single faults that are left, and so many runs at least, but no longer."""
+        self.ends = time.monotonic() + seconds if self.ends is None else self.ends
+        self.last = self.runs + runs
 
     def random(self) -> Iterator[Trial]:
         """The random trials, one a seed."""
         return (Trial(seed, drawn=True, origin="seed") for seed in self.seeds)
 
     def _bounded(self, trials: Iterable[Trial]) -> Iterator[Trial]:
-        """The same, none of which may take a thousand times as long as the run without faults."""
-        return (msgspec.structs.replace(trial, steps=self.steps) for trial in trials)
+        """The same, to be held against the run without faults: none may take a thousand times as long."""
+        for trial in trials:
+            if self.ends is not None and time.monotonic() >= self.ends:
+                self.out_of_time = True
+                return
+            yield msgspec.structs.replace(trial, steps=self.steps, usual=self.usual)
 
     def _benign(self) -> Outcome:
         trial = Trial()
@@ -98,39 +124,52 @@ class Search:
             outcome = run(self.program, self.rules, trial, True)
         else:
             outcome = self.executor.submit(run, self.program, self.rules, trial, True).result()
-        self._count()
+        self._count(outcome)
         return outcome
 
-    def _outcomes(self, trials: Iterator[Trial]) -> Iterator[Outcome]:
+    def _outcomes(self, trials: Iterator[Trial], on: bool) -> Iterator[Outcome]:
         if self.executor is None:
             for trial in trials:
                 outcome = run(self.program, self.rules, trial)
-                self._count()
+                self._count(outcome)
                 yield outcome
+                if self._is_enough():
+                    return
             return
         waiting: deque[Future[list[Outcome]]] = deque()
         try:
             while True:
                 while len(waiting) < self.workers * AHEAD and (batch := list(islice(trials, BATCH))):
-                    waiting.append(self.executor.submit(run_all, self.program, self.rules, batch))
+                    waiting.append(self.executor.submit(run_all, self.program, self.rules, batch, on))
                 if not waiting:
                     return
                 for outcome in waiting.popleft().result():
-                    self._count()
+                    self._count(outcome)
                     yield outcome
+                    if self._is_enough():
+                        return
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _count(self) -> None:
+    def _is_enough(self) -> bool:
+        return self.last is not None and self.last_alone is not None and self.runs >= max(self.last, self.last_alone)
+
+    def _count(self, outcome: Outcome) -> None:
         self.runs += 1
+        if outcome.trouble is None:
+            self.excused.update(outcome.excused)
         if self.on_progress is not None:
             self.on_progress(self.runs, self.total)
 
 
 def single_faults(decisions: Iterable[Decision]) -> Iterator[Trial]:
-    """A trial for each single fault that could have happened where these benign decisions were taken."""
-    for decision in decisions:
+    """A trial for each single fault that could have happened where these benign decisions were taken.
+
+    What a program's surroundings do comes first; then what may befall any program, and last a clock that jumps: of
+    several faults that a failure can come from, the one that says most about the program is told.
+    """
+    for decision in sorted(decisions, key=lambda each: LATER.get(each.label.partition(" ")[0], 0)):
         for value in _values(decision):
             yield Trial(forced=((decision.label, decision.n, value),), origin="one fault")
 
@@ -141,8 +180,8 @@ def _values(decision: Decision) -> list[int]:
     if last < 1:
         return []
     if kind == "cancel":
-        return [PENDING, HAND_OFF]
-    if kind in ("latency", "job"):
+        return [PENDING, HAND_OFF][:last]
+    if kind in ("latency", "job", "timer", "stall"):
         return sorted({max(1, last // 10), last})
     if kind == "split":
         return sorted({1, last})
@@ -160,8 +199,12 @@ def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
     seen: dict[frozenset[tuple[tuple[str, int], int]], Outcome] = {}
 
     def fails(faults: Mapping[tuple[str, int], int]) -> bool:
+        before = seen.get(frozenset(faults.items()))
+        if before is not None:  # a run may take as long as it hangs
+            return trouble.like(before.trouble)
         forced = tuple((label, n, value) for (label, n), value in faults.items())
-        outcome = run(program, rules, Trial(found.trial.seed, forced, origin="shrinking", steps=found.trial.steps))
+        trial = msgspec.structs.replace(found.trial, forced=forced, drawn=False, origin="shrinking")
+        outcome = run(program, rules, trial)
         seen[frozenset(faults.items())] = outcome
         return trouble.like(outcome.trouble)
 
@@ -176,17 +219,39 @@ def histories(program: Runnable, rules: Rules, trial: Trial, count: int) -> list
     """The events of a trial, run as often as is asked for."""
     found = []
     for _ in range(count):
-        with contextlib.redirect_stdout(io.StringIO()):
+        with silent():
             found.append(attempt(program, rules, trial, history=True)[0].events)
     return found
 
 
-def keep(program: Runnable, rules: Rules, found: Outcome, runner: str) -> Kept | None:
-    """A failure that was found, shrunk and ready to be kept; None if it does not come a second time."""
+def keep(program: Runnable, rules: Rules, found: Outcome, runner: Runner) -> Kept | None:
+    """A failure that was found, shrunk and ready to be kept; None if it does not come a second time.
+
+    One that blocked the loop is kept as it is: each further run would take as long again.
+    """
+    if found.trouble is not None and found.trouble.error == BlockedThreadError.__name__:
+        id, trial = number_of(program.name, found.trial), msgspec.structs.replace(found.trial, origin="kept")
+        return Kept(id, program.name, runner, rules, trial, found.trouble, tuple(found.faults()))
     least = shrink(program, rules, found)
     if least is None or least.trouble is None:
         return None
-    [events] = histories(program, rules, least.trial, 1)
+    with silent():
+        result, failure = attempt(program, rules, least.trial, history=True)
+    events = result.events
     id = number_of(program.name, least.trial)
     trial = msgspec.structs.replace(least.trial, origin="kept")
-    return Kept(id, program.name, runner, rules, trial, least.trouble, least.decisions, lines_of(events))
+    trouble = least.trouble if failure is None else trouble_of(failure)  # which knows more: who made what is left
+    if not trouble.like(least.trouble):
+        trouble = least.trouble
+    stood = [tuple(event[4:]) for event in events if event[1] == "fault"]
+    return Kept(
+        id,
+        program.name,
+        runner,
+        rules,
+        trial,
+        trouble,
+        least.decisions,
+        lines_of(events),
+        stood=stood[-1] if stood else (),
+    )

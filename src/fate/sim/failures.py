@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from fate.sim.errors import ScenarioError
+from fate.sim.words import words_of
 
 KINDS = {
     "exception": "the names of the exception's type and of those that it is a kind of",
@@ -86,7 +87,7 @@ MOST_TOLD = 3  # exceptions of a group
 
 def told(error: BaseException) -> str:
     """An exception in words; of a group, also what is in it."""
-    words = f"{type(error).__name__}: {error}"
+    words = f"{type(error).__name__}: {words_of(error)}"
     if isinstance(error, BaseExceptionGroup):
         words += ": " + "; ".join(told(each) for each in error.exceptions[:MOST_TOLD])
     return words

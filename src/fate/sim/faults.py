@@ -31,12 +31,17 @@ KINDS: dict[str, tuple[float, str]] = {
     "job": (0.1, "the {nth} executor job of {where} began {late} late"),
     "crash": (0.01, "host {where} crashed at its {nth} message and came back after {value} s"),
     "cancel": (0.02, "task {where} was cancelled at {note}, {way_to_cancel} (its {nth} await)"),
+    "stall": (0.005, "{where} stood still for {stall} after {note}"),
+    "timer": (0.05, "the {nth} timer of {where} was set {late} late"),
     RELAXED: (0.1, "the {nth} callback of {where} that had to wait changed places with one {value} before it"),
 }
 NETWORK = frozenset({"latency", "split", "reset", "refuse", "loss", "duplicate", "reorder", "partition", "crash"})
 LATENCY_STEPS = 1000  # 100 ms at most, in steps of 0.1 ms
 LATENCY_STEP_NS = 100_000
+STALL_STEPS = 1001  # 1 s at most, in steps of 1 ms
+STALL_STEP_NS = 1_000_000
 PENDING, HAND_OFF = 1, 2
+UNBEGUN = ", unbegun"  # follows the name of a task in the decision whether it is cancelled before its first step
 OFF = -1.0
 
 
@@ -45,11 +50,18 @@ class Faults:
 
     kinds: probabilities by name; a kind that is not named is off: its decisions are not even taken. 0.0: its decisions
         are taken and recorded, and are faults only where they are forced. The names are those of `KINDS`.
-    tasks: which tasks "cancel" concerns: names of their coroutine functions; None: all but each host's main task.
+    tasks: which tasks "cancel" concerns: names of tasks or of their coroutine functions; None: all that the program has
+        made, but for each host's main task.
+    spared: tasks that it does not concern, by the same names.
     Raises ScenarioError for a name that is none or a probability that is not between 0 and 1.
     """
 
-    def __init__(self, kinds: Mapping[str, float] | Iterable[str], tasks: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        kinds: Mapping[str, float] | Iterable[str],
+        tasks: Iterable[str] | None = None,
+        spared: Iterable[str] = (),
+    ) -> None:
         if isinstance(kinds, str):
             kinds = [kinds]
         if not isinstance(kinds, Mapping):
@@ -61,6 +73,7 @@ class Faults:
                 raise ScenarioError(f"the probability of {kind!r} must be between 0 and 1, not {probability!r}")
         self.kinds = dict(kinds)
         self.tasks = None if tasks is None else frozenset([tasks] if isinstance(tasks, str) else tasks)
+        self.spared = frozenset([spared] if isinstance(spared, str) else spared)
         self.network = not NETWORK.isdisjoint(self.kinds)
 
     @classmethod
@@ -93,7 +106,7 @@ class Faults:
         kinds = {
             kind: min(0.5, p * scales[chance.bits(f"swarm {kind}") % len(scales)]) for kind, p in self.kinds.items()
         }
-        return Faults(kinds, self.tasks)
+        return Faults(kinds, self.tasks, self.spared)
 
     def __repr__(self) -> str:
         return f"Faults({self.kinds!r})" if self.tasks is None else f"Faults({self.kinds!r}, {sorted(self.tasks)!r})"
@@ -108,12 +121,15 @@ def describe(decision: Decision) -> str:
         return f"{kind} {where}, the {ordinal(decision.n + 1)} time: nothing out of the ordinary"
     source, arrow, target = where.partition("->")
     value = decision.value
+    if where.endswith(UNBEGUN):
+        return f"task {where.removesuffix(UNBEGUN)} was cancelled before its first step{decision.note}"
     return KINDS[kind][1].format(
         where=where,
         way=f"from {source} to {target}" if arrow else where,
         nth=ordinal(decision.n + 1),
         value=value,
         note=decision.note or "an await",
+        stall=duration(value * STALL_STEP_NS),
         late=duration(value * LATENCY_STEP_NS),
         sides="both ways" if value % 2 == 0 else "one way",
         cut=duration((value + 1) // 2 * 500_000_000),
@@ -121,6 +137,22 @@ def describe(decision: Decision) -> str:
         clock="set back" if value % 2 == 0 else "set forward",
         way_to_cancel="pending" if value == PENDING else "hand-off",
     )
+
+
+def delay_of(decision: Decision) -> int:
+    """How much later a fault has made things, in nanoseconds; one that only loses something: 0."""
+    kind, value = decision.label.partition(" ")[0], decision.value
+    if kind in ("latency", "job", "timer"):
+        return value * LATENCY_STEP_NS
+    if kind == "stall":
+        return value * STALL_STEP_NS
+    if kind == "partition":
+        return (value + 1) // 2 * 500_000_000
+    if kind == "dns":
+        return (value - 1) * 500_000_000
+    if kind == "crash":
+        return value * 1_000_000_000
+    return 0
 
 
 def ordinal(number: int) -> str:

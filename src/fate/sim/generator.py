@@ -41,12 +41,19 @@ class Generator:
         self._kept: Any = None
         self._gauss: float | None = None  # `random.gauss` draws two and keeps one
         self._slots: tuple[int, int] | None = None  # of the methods that are replaced until the first draw
+        self.other = random.Random()  # what threads that are in no universe draw from meanwhile
 
     def prepare(self) -> None:
         """Have the methods that draw replaced, if they can be, whenever all is swapped."""
         first = _swap.prepared()
-        if all(_swap.prepare(method, partial(self._draw, method), True, False) for method in DRAWS):
+        if all(
+            _swap.prepare(method, partial(self._draw, method), True, False, *self.apart(method)) for method in DRAWS
+        ):
             self._slots = first, len(DRAWS)
+
+    def apart(self, method: Any) -> tuple[Any, ...]:
+        """What threads that are in no universe get of `method`, as `_swap.prepare` takes it."""
+        return (self.real, partial(self._elsewhere, method)) if hasattr(_random.Random, method.__name__) else ()
 
     def arm(self, seed: int) -> None:
         """From now on it draws what `seed` says."""
@@ -62,7 +69,7 @@ class Generator:
             return
         self._seed = None
         if self._slots is not None:
-            _swap.restore(*self._slots)
+            _swap.rest(*self._slots)
         self._kept = self._keep()
         random.seed(seed)
 
@@ -77,6 +84,10 @@ class Generator:
         """The first draw, of any generator: `method` is the real one again from here on."""
         self.begin()
         return method(generator, *args)
+
+    def _elsewhere(self, method: Callable[..., Any], _generator: Any, *args: Any) -> Any:
+        """A draw by a thread that is in no universe."""
+        return method(self.other, *args)
 
     def _keep(self) -> Any:
         if self.row_is_known is None:

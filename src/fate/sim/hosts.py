@@ -20,7 +20,7 @@ from fate.sim import dead, holders, leftovers, signals
 from fate.sim.errors import HostError, StuckError
 from fate.sim.faults import LATENCY_STEP_NS, LATENCY_STEPS, RELAXED
 from fate.sim.kernel import Poll, Waits
-from fate.sim.loop import RelaxedFate, UniverseFate
+from fate.sim.loop import LOOPS, UniverseFate
 from fate.sim.network import Machine, addresses_of
 from fate.sim.states import NEVER
 from fate.sim.watcher import Watcher
@@ -53,6 +53,7 @@ class Host:
     watcher: Watcher | None = None
     booted = False
     frozen = False  # the universe ends
+    armed = True  # faults may befall its program
     quiet = False  # nothing was left when its program had ended
     _machine: Machine | None = None
     _falls: bool | None = None  # it crashes as soon as its turn has ended; True: its power fails
@@ -85,12 +86,12 @@ class Host:
         self.pid = self.world.pids
         self.poll = Poll(self.world.kernel, self.name, self.main is not None, self.boot_ns)
         faults = self.universe.faults
-        relaxed = faults is not None and RELAXED in faults.kinds
-        self.loop: UniverseFate = (RelaxedFate if relaxed else UniverseFate)(self, self.poll)
+        kinds = {} if faults is None else faults.kinds
+        self.loop: UniverseFate = LOOPS["timer" in kinds, RELAXED in kinds](self, self.poll)
         if self.watcher is not None:
             self.watcher = None
-        cancels = faults is not None and "cancel" in faults.kinds
-        if self.universe.promises or cancels or self.world.kernel.history is not None:
+        watched = "cancel" in kinds or "stall" in kinds or (self.universe.judged and bool(kinds))
+        if self.universe.promises or watched or self.world.kernel.history is not None:
             self.watch()
 
         if self.main is not None:
@@ -138,6 +139,15 @@ class Host:
         kernel = self.world.kernel
         steps = kernel.decisions.decide("job " + self.name, LATENCY_STEPS, faults.kinds["job"], kernel.now)
         return steps * LATENCY_STEP_NS
+
+    def delay_of_timer(self) -> float:
+        """How much later than it was meant a timer is set, in seconds: whoever sets it has computed that long."""
+        faults, kernel = self.universe.faults, self.world.kernel
+        assert faults is not None
+        if not self.armed:
+            return 0.0
+        label = "timer " + self.name
+        return kernel.decisions.decide(label, LATENCY_STEPS, faults.kinds["timer"], kernel.now) * LATENCY_STEP_NS / 1e9
 
     def overtake(self, bound: int) -> int:
         """With which callback before it, counted backwards, one that is called soon changes places; 0: none."""
@@ -300,8 +310,9 @@ class Host:
         return self.quiet and not (loop.signals or loop._timers.count or self.world.kernel.ends)
 
     def disarm(self) -> None:
-        """The program has ended: no task is cancelled as a fault any more."""
+        """The program has ended: no fault befalls it any more."""
         self.on_task = None
+        self.armed = False
         if self.watcher is not None:
             self.watcher.disarm()
 
@@ -345,8 +356,9 @@ class Host:
                     break
             if "_asyncgens" in loop.made:
                 loop.run_until_complete(loop.shutdown_asyncgens())
-        except StuckError:
-            pass  # one that will not be cancelled
+        except StuckError:  # one that will not be cancelled
+            if self.main is None:
+                self.universe.deaf += [leftovers.of_task(task) for task in self.pending()]
         finally:
             loop.close()
 

@@ -11,6 +11,13 @@ cdef uint32_t OUT
 cdef int64_t NEVER
 cdef int64_t FREE_TURNS
 cdef int64_t SPIN_NS
+cdef int64_t FIRST_SPINS
+cdef int64_t FIRST_SPIN_NS
+cdef int64_t LONG_SPIN
+cdef int64_t LOOK_AT
+cdef int64_t PART_OF_SPIN
+cdef int64_t FREE_LOOKS
+cdef int64_t LOOK_NS
 cdef int64_t STEPS
 
 
@@ -61,6 +68,11 @@ cdef class Kernel:
     cdef public int64_t most_steps
     cdef list _heap
     cdef int64_t _number
+    cdef public int64_t looks
+    cdef public int64_t spin_until
+    cdef int64_t _spin_ns
+    cdef int64_t _spun_from
+    cdef public object on_spin
     cdef public object on_limit
     cdef public object on_stuck
 
@@ -75,6 +87,8 @@ cdef class Kernel:
     @cython.locals(when=int64_t)
     cpdef int64_t next_event(self) except? -1
     cpdef int go_to(self, int64_t when) except -1
+
+    @cython.locals(spins=int64_t, when=int64_t, longer=int64_t, next_event=int64_t)
     cpdef int spin(self) except -1
     cpdef int forget(self) except -1
 

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from fate.core.engine import Poll as EnginePoll
 from fate.core.handle import Handle
 from fate.sim.decisions import Decisions
-from fate.sim.states import IN, NEVER, OUT
+from fate.sim.states import FREE_LOOKS, FREE_TURNS, IN, NEVER, OUT, PART_OF_SPIN, SPIN_NS
 
 STEPS = 50_000  # after so many steps of time garbage is collected: at the same moment in every run of a seed
-FREE_TURNS = 256  # so many polls in a row that find nothing cost no time
 NO_OPTIONS: dict[tuple[int, int], Any] = {}
-SPIN_NS = 20_000  # each further one costs so much: about what 16 turns take
+FIRST_SPINS, FIRST_SPIN_NS = 4, 110_000  # but for the first, which have the engine poll that often (`Engine._look`)
+LONG_SPIN = 1024  # after so many it is looked at, every LOOK_AT polls, whether anything changes
+LOOK_AT = 16
+LOOK_NS = 1000  # a read costs so much then, and more where there are hundreds of thousands
 
 
 class End:
@@ -132,11 +134,19 @@ class Kernel:
         self.most_steps = NEVER  # the universe is given up after so many
         self._heap: list[tuple[int, int, Any, Any]] = []  # of actions, and of ends to bring something to
         self._number = 0
+        self.looks = 0  # how often the clock was read since time has passed
+        self.spin_until = NEVER  # when what spins may find that something has changed
+        self._spin_ns = SPIN_NS
+        self._spun_from = 0
+        self.on_spin: Callable[[], bool] | None = None  # says whether nothing has changed, and sets `spin_until`
         self.on_limit: Callable[[], object] | None = None  # both raise
         self.on_stuck: Callable[[], object] | None = None
 
     def read_clock(self) -> int:
-        """The present virtual time in nanoseconds."""
+        """The present virtual time in nanoseconds. Who reads it all the time, waits: time passes, as on a machine."""
+        self.looks += 1
+        if self.looks > FREE_LOOKS:
+            self.now += LOOK_NS + self.looks // 200
         return self.now
 
     def at(self, when: int, action: Callable[[Any], object], argument: Any) -> int:
@@ -185,6 +195,7 @@ class Kernel:
                 self.on_limit()
         if when > self.now:
             self.now = when
+            self.looks = 0
             self.steps += 1
             if self.steps % STEPS == 0:
                 gc.collect(1)
@@ -193,8 +204,24 @@ class Kernel:
     def spin(self) -> int:
         """Somebody has polled and did not wait: after a while that takes time, as it does on a machine."""
         self.idle_polls += 1
-        if self.idle_polls > FREE_TURNS:
-            self.go_to(self.now + SPIN_NS)
+        spins = self.idle_polls - FREE_TURNS
+        if spins <= 0:
+            return 0
+        if spins <= FIRST_SPINS:
+            self._spin_ns, self._spun_from = SPIN_NS, self.now
+            self.go_to(self.now + FIRST_SPIN_NS)
+            return 0
+        if spins > LONG_SPIN and spins % LOOK_AT == 0 and self.on_spin is not None:
+            longer = max(SPIN_NS, min(self._spin_ns * 5 // 4, (self.now - self._spun_from) // PART_OF_SPIN))
+            self._spin_ns = longer if self.on_spin() else SPIN_NS
+        when = self.now + self._spin_ns
+        if self._spin_ns > SPIN_NS:
+            next_event = min(self.next_event(), self.spin_until)
+            if next_event <= self.now:  # it happens before the next look
+                self._spin_ns, when = SPIN_NS, self.now + SPIN_NS
+            elif next_event < when:
+                when = next_event
+        self.go_to(when)
         return 0
 
     def forget(self) -> int:
@@ -202,7 +229,7 @@ class Kernel:
         self._heap.clear()
         self.ends.clear()
         self.waits = None
-        self.on_limit = self.on_stuck = None
+        self.on_limit = self.on_stuck = self.on_spin = None
         return 0
 
 
@@ -230,7 +257,7 @@ class Poll(EnginePoll):
 
     def read_clock(self) -> int:
         """The host's monotonic clock, in nanoseconds."""
-        return self.kernel.now + self.boot_ns
+        return self.kernel.read_clock() + self.boot_ns
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever); append the handles of what came to `ready`."""

@@ -34,8 +34,7 @@ def of_host(host: Host) -> Iterator[Leftover]:
     loop = host.loop
     for task in host.pending():
         if task is not host.task:
-            names = task.get_name(), coroutine_name(task), getattr(task.get_coro(), "__qualname__", "")
-            yield Leftover(describe_task(task), names)
+            yield of_task(task)
     for transport in host.connections():
         yield Leftover(f"connection {transport!r}", ("connection",))
     yield from handlers(host)
@@ -50,6 +49,12 @@ def of_host(host: Host) -> Iterator[Leftover]:
         told = number in loop._transports or number in host.poll.watches  # with its transport, or its reader
         if end.host is host.machine and not told and _is_connected(end):
             yield Leftover(f"socket {number}{_ways(end)}", ("socket",))
+
+
+def of_task(task: Any) -> Leftover:
+    """A task that has not ended."""
+    names = task.get_name(), coroutine_name(task), getattr(task.get_coro(), "__qualname__", "")
+    return Leftover(describe_task(task), names)
 
 
 def _ways(end: Any) -> str:
@@ -77,7 +82,10 @@ def dropped(world: World) -> Iterator[Leftover]:
 
 
 def _source(callback: Any, args: Any) -> str:
-    text: str = format_helpers._format_callback_source(callback, args)
+    try:
+        text: str = format_helpers._format_callback_source(callback, args)
+    except Exception:  # the repr of an argument raises
+        text = format_helpers._format_callback_source(callback, ())
     return text
 
 

@@ -7,7 +7,6 @@ the same in every run.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from asyncio import coroutines, tasks
 from collections.abc import Callable, Mapping
@@ -164,25 +163,9 @@ class UniverseFate(Fate):
 
     # -- files, children, pipes -------------------------------------------------------------------------------------
 
-    async def _sock_sendfile_native(self, sock: Any, file: Any, offset: int, count: int | None) -> int:
-        try:
-            number = file.fileno()
-            os.fstat(number)
-        except Exception as error:
-            raise asyncio.SendfileNotAvailableError("not a regular file") from error
-        sent = 0
-        try:
-            while count is None or sent < count:
-                size = CHUNK if count is None else min(CHUNK, count - sent)
-                data = os.pread(number, size, offset + sent)
-                if not data:
-                    break
-                await self.sock_sendall(sock, data)
-                sent += len(data)
-        finally:
-            if sent:  # the file's position tells how far it went
-                os.lseek(number, offset + sent, os.SEEK_SET)
-        return sent
+    def _send_part(self, sock: Any, file: int, place: int, size: int) -> int:
+        data = os.pread(file, min(size, CHUNK), place)
+        return sock.send(data) if data else 0
 
     async def _make_subprocess_transport(self, *args: Any, **options: Any) -> Any:
         from fate.sim import played  # which few programs need
@@ -234,3 +217,28 @@ class RelaxedFate(UniverseFate):
             if back:
                 queue[last], queue[last - back] = queue[last - back], queue[last]
         return handle
+
+
+class LateFate(UniverseFate):
+    """A loop on which time may pass in the step that sets a timer by `call_later`, before it does.
+
+    One that is set for a moment, by `call_at`, is due at that moment: timers fire in the order of their times.
+    """
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        """As asyncio's; it may be set late."""
+        late = self.host.delay_of_timer()
+        return super().call_later(delay + late if late else delay, callback, *args, context=context)
+
+
+class LateRelaxedFate(LateFate, RelaxedFate):  # type: ignore[misc]
+    """Both."""
+
+
+LOOPS: dict[tuple[bool, bool], type[UniverseFate]] = {
+    (False, False): UniverseFate,
+    (False, True): RelaxedFate,
+    (True, False): LateFate,
+    (True, True): LateRelaxedFate,
+}
+"""The loop of a host by whether its timers may be late, and whether it may change the order of call_soon."""

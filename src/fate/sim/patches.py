@@ -23,15 +23,32 @@ import threading
 import time
 import uuid
 import warnings
-from asyncio import base_subprocess, selector_events
+from asyncio import base_subprocess, mixins, selector_events
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from fate import singletons
 from fate.loop import Fate
-from fate.sim import _swap, clocks, descriptors, names, selecting, signals, sockets, threads, tls, world
+from fate.sim import (
+    _swap,
+    clocks,
+    descriptors,
+    executors,
+    foreigners,
+    locks,
+    names,
+    selecting,
+    signals,
+    sockets,
+    threads,
+    tls,
+    world,
+)
+from fate.sim.apart import choose
 from fate.sim.errors import unsimulated
 from fate.sim.generator import GENERATOR
+from fate.sim.loop import UniverseFate
 
 socket_class = socket.socket
 
@@ -81,7 +98,9 @@ def warn(message: Any, category: Any = None, stacklevel: int = 1, source: Any = 
     """`warnings.warn`: what was dropped without being closed counts as left behind, too."""
     kind = type(message) if isinstance(message, Warning) else category
     here = world.current
-    if kind is ResourceWarning and here is not None and str(message).lower().startswith("unclosed"):
+    inside = here is not None and _swap.get_inside()
+    if inside and kind is ResourceWarning and str(message).lower().startswith("unclosed"):
+        assert here is not None
         here.dropped += (str(message),)
         with suppress(ResourceWarning):  # where warnings are errors: `__del__` may raise none
             clocks.real(_warn, message, category, stacklevel + 2, source, **others)
@@ -101,9 +120,24 @@ METHODS = (  # of real sockets: refused
 )  # fmt: skip
 
 
-_real_create = ssl.SSLSocket.__dict__["_create"]
-_real_select = selectors.SelectSelector.__dict__["_select"]
-_tls_create: Any = classmethod(tls.create)
+def _get_loop(self: Any) -> Any:
+    """`asyncio.mixins._LoopBoundMixin._get_loop`: a lock or queue of before is of the loop that needs it first."""
+    bound = self._loop
+    if isinstance(bound, UniverseFate) and bound.is_closed():  # of another universe
+        self._loop = None
+    return _real_get_loop(self)
+
+
+_real_get_loop = mixins._LoopBoundMixin._get_loop  # type: ignore[attr-defined]
+ATTRIBUTES: list[tuple[Any, str, Any]] = [
+    (threading.Thread, "join", threads.join),
+    (ssl.SSLSocket, "_create", classmethod(tls.create)),
+    (selectors.SelectSelector, "_select", staticmethod(choose(select.select, selecting.select))),
+    (mixins._LoopBoundMixin, "_get_loop", _get_loop),
+    *executors.METHODS,
+    *selecting.METHODS,
+]
+"""What is put into classes: the class, the name, and what is there in a universe."""
 
 
 def _refuse_semaphores(*args: Any, **kwargs: Any) -> NoReturn:
@@ -135,7 +169,9 @@ class Patches:
     def __init__(self) -> None:
         pairs = replacements()
         for builtin, replacement, bound in [*clocks.BUILTINS, *signals.BUILTINS]:
-            _swap.prepare(builtin, replacement, bound, False)
+            _swap.prepare(builtin, replacement, bound, False, *GENERATOR.apart(builtin))
+        for builtin, replacement in [*locks.BUILTINS, *selecting.BUILTINS]:
+            _swap.prepare(builtin, replacement, True, True)  # uncompiled, they stay
         self._warners = []
         if not _swap.prepare(_warn, warn, False, True):
             pairs.append((_warn, warn))
@@ -150,20 +186,21 @@ class Patches:
         for name in METHODS:
             refuse = _refuse(f"socket.{name.lstrip('_')}() of a socket of the real world", REAL_SOCKET)
             if not _swap.prepare(getattr(_socket.socket, name), refuse, False, True):
-                self._methods.append((name, refuse))
+                self._methods.append((name, choose(getattr(_socket.socket, name), refuse)))
         GENERATOR.prepare()
         for cls in (asyncio.Future, asyncio.Task):
             _swap.prepare_hash(cls)
-        self._replacements = {id(original): (original, ours) for original, ours in pairs}
-        self._extra = threads.extra_places()
+        self._replacements = {id(original): (original, choose(original, ours)) for original, ours in pairs}
+        self._attributes = [(cls, name, cls.__dict__[name], ours) for cls, name, ours in ATTRIBUTES]
+        singletons.concerns = _swap.get_inside
         self._modules = 0
-        self._known: frozenset[str] = frozenset()
         self._places: list[tuple[dict[str, Any], str, Any, Any]] = []
         self._uuid: Any = None
         self._zone: str | None = ""  # TZ as it was; "": it has not been changed
 
     def _find(self) -> None:
         """Find every module's names for what is replaced."""
+        foreigners.there(sys.modules)
         places = []
         for module in list(sys.modules.values()):
             if module is None or getattr(module, "__name__", "").startswith("fate.sim"):
@@ -175,11 +212,11 @@ class Patches:
                 found = self._replacements.get(id(value))
                 if found is not None and found[0] is value:
                     places.append((names, name, value, found[1]))
-        places += self._extra
-        places.append((uuid.__dict__, "_generate_time_safe", getattr(uuid, "_generate_time_safe", None), None))
+        by_the_machine = getattr(uuid, "_generate_time_safe", None)
+        if by_the_machine is not None:
+            places.append((uuid.__dict__, "_generate_time_safe", by_the_machine, None))
         self._places = places
         self._modules = len(sys.modules)
-        self._known = frozenset(sys.modules)
 
     def put(self, seed: int) -> None:
         """Put everything in place; the module `random` begins anew from `seed`."""
@@ -192,9 +229,8 @@ class Patches:
             setattr(socket_class, name, refuse)
         for function in self._warners:
             function.__defaults__ = (warn,)
-        threading.Thread.join = threads.join  # type: ignore[method-assign]
-        ssl.SSLSocket._create = _tls_create  # type: ignore[attr-defined]
-        selectors.SelectSelector._select = staticmethod(selecting.select)  # type: ignore[attr-defined]
+        for cls, name, _, ours in self._attributes:
+            setattr(cls, name, ours)
         if time.timezone or time.daylight:
             self._move_to_utc()
         _swap.swap(True)
@@ -204,10 +240,9 @@ class Patches:
         """Have everything as it was. What modules that were imported meanwhile have got is put right, too."""
         _swap.set_inside(False)
         _swap.swap(False)
-        threading.Thread.join = threads.real_join  # type: ignore[method-assign]
-        ssl.SSLSocket._create = _real_create  # type: ignore[attr-defined]
+        for cls, name, before, _ in self._attributes:
+            setattr(cls, name, before)
         tls.take_away()
-        selectors.SelectSelector._select = _real_select  # type: ignore[attr-defined]
         for name, _ in self._methods:
             delattr(socket_class, name)
         for function in self._warners:
@@ -236,7 +271,7 @@ class Patches:
 
     def _clean(self) -> None:
         back = {id(ours): (ours, original) for original, ours in self._replacements.values()}
-        for key, module in list(sys.modules.items()):
+        for module in list(sys.modules.values()):
             names = getattr(module, "__dict__", None)
             if type(names) is not dict or names.get("__name__", "").startswith("fate.sim"):
                 continue
@@ -244,8 +279,6 @@ class Patches:
                 found = back.get(id(value))
                 if found is None or found[0] is not value:
                     continue
-                if key in self._known and not value.__module__.startswith("fate.sim"):
-                    continue  # Python's own thing, such as `threading._RLock`, where it has always been
                 names[name] = found[1]
 
 

@@ -6,7 +6,7 @@ Also a history in words, an event a line, and the first event in which two histo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -46,6 +46,10 @@ def report(kept: Kept, runs: int, replay: str, found: Outcome | None = None) -> 
     host = "" if trouble.host == "main" else f"on host {trouble.host}, "
     lines.append(f"  {where}{host}{trouble.when / 1e9:.9g} s after the beginning ({KINDS[trouble.kind]})")
     lines += faults_in_words(kept.faults, out_of)
+    if kept.stood and kept.faults:
+        lines.append(f"  meanwhile: {_short('; '.join(kept.stood))}")
+    if any(fault.label.startswith("clock ") for fault in kept.faults):
+        lines.append("  A wall clock that jumps is rare; time.monotonic() never does.")
     if any(fault.label.startswith(RELAXED) for fault in kept.faults):
         lines.append(
             "Found by --relaxed: on asyncio, callbacks run in the order of call_soon, so this cannot happen there."
@@ -78,6 +82,26 @@ def faults_in_words(faults: Sequence[Decision], out_of: int | None = None) -> li
     return lines
 
 
+def excused_in_words(excused: Mapping[str, int]) -> str:
+    """How many runs ended with errors that are a fault's own, a line; "" if none did."""
+    if not excused:
+        return ""
+    first, *more = sorted(excused.items(), key=lambda each: (-each[1], each[0]))
+    words = [f"{first[1]} of them ended with an excused {first[0]}", *(f"{count} with {name}" for name, count in more)]
+    return f"  {', '.join(words)}: a fault's own error (--strict has these count too)"
+
+
+def also(kept: Kept, runs: int, replay: str) -> str:
+    """A further failure of the same program, in two lines."""
+    trouble = kept.trouble
+    where = f" at {trouble.where}" if trouble.where else ""
+    needs = "; ".join(describe(fault) for fault in kept.faults[:2]) or "no fault"
+    more = f" and {len(kept.faults) - 2} more" if len(kept.faults) > 2 else ""
+    message = (trouble.message.splitlines() or [""])[0]
+    counted = "1 run" if runs == 1 else f"{runs} runs"
+    return f"Also, in {counted}: {_short(message + where)}\n  - {_short(needs + more)}; {replay}"
+
+
 def unsteady(program: str, found: Outcome) -> str:
     """What a person reads of a failure that did not come a second time."""
     assert found.trouble is not None
@@ -90,15 +114,25 @@ def unsteady(program: str, found: Outcome) -> str:
 
 def history(events: Sequence[tuple[Any, ...]], faults: Sequence[Decision] = ()) -> Iterator[str]:
     """A whole run, an event a line: virtual time, host, task, event, and the number of the callback that caused it."""
-    left = list(faults)
+    struck = {(event[2], event[3]) for event in events if event[1] == "fault"}
+    placed = {fault.key: fault for fault in faults if fault.key in struck}
+    left = sorted((fault for fault in faults if fault.key not in struck), key=lambda fault: fault.when)
     yield f"{'seconds':>14}  {'host':10} {'task':18} event"
     for event in events:
         while left and left[0].when < event[0]:
-            fault = left.pop(0)
-            yield f"{fault.when / 1e9:14.9f}  {'':10} {'FAULT':18} {describe(fault)}"
-        yield event_in_words(event)
+            yield _fault(left.pop(0))
+        if event[1] != "fault":
+            yield event_in_words(event)
+        elif event[2:4] in placed:
+            yield _fault(placed[event[2], event[3]])
+            for each in event[4:]:
+                yield f"{'':14}  {'':10} {'':18}   meanwhile {each}"
     for fault in left:
-        yield f"{fault.when / 1e9:14.9f}  {'':10} {'FAULT':18} {describe(fault)}"
+        yield _fault(fault)
+
+
+def _fault(fault: Decision) -> str:
+    return f"{fault.when / 1e9:14.9f}  {'':10} {'FAULT':18} {describe(fault)}"
 
 
 def shortened(lines: Iterable[str], most: int | None) -> Iterator[str]:

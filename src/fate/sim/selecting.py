@@ -9,9 +9,10 @@ from __future__ import annotations
 import select as real
 import selectors
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from fate.sim import world
+from fate.sim.apart import choose
 from fate.sim.errors import unsimulated
 from fate.sim.kernel import End
 from fate.sim.states import ERROR, HANG_UP, IN, OUT, READ_HANG_UP
@@ -96,6 +97,22 @@ class Poll:
         ]
         forever = milliseconds is None or milliseconds < 0
         return _wait(checks, None if forever else milliseconds / 1000)  # type: ignore[operator]
+
+
+def _refuse(*args: Any) -> NoReturn:
+    raise unsimulated("waiting with an event loop or a selector that was made outside", "make it inside the universe")
+
+
+BUILTINS: list[tuple[Any, Any]] = [
+    (kind.poll, _refuse) for kind in (getattr(real, "epoll", None), type(real.poll())) if kind is not None
+]
+"""Methods that wait for the real world: (the builtin, what a thread of a universe gets)."""
+METHODS: list[tuple[type, str, Any]] = [
+    (kind, "select", choose(kind.select, _refuse))
+    for name in ("EpollSelector", "PollSelector", "DevpollSelector", "KqueueSelector")
+    if (kind := getattr(selectors, name, None)) is not None and "select" in vars(kind)
+]
+"""The same of Python's classes: the class, the method, and what is there in a universe."""
 
 
 def replacements() -> list[tuple[Any, Any]]:

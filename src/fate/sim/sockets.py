@@ -19,6 +19,7 @@ from itertools import count
 from typing import Any
 
 from fate.sim import clocks, world
+from fate.sim.apart import Apart
 from fate.sim.datagram import Datagram
 from fate.sim.errors import unsimulated
 from fate.sim.holders import Shared, duplicate, let_go
@@ -53,7 +54,7 @@ MULTICAST = {
 }
 
 
-class SimSocket(Traffic):
+class SimSocket(Traffic, metaclass=Apart, real=RealSocket):
     """A socket of a universe."""
 
     __slots__ = ()

@@ -34,3 +34,9 @@ ROOM = 3  # the reader has made room for a sender that waits
 BLOCKED = -1  # what `send` says when it would block
 WINDOW = 256 * 1024  # bytes on their way or unread, at most
 TIME_WAIT_NS = 60_000_000_000  # so long nobody else may have the port of an end that finished first
+
+# Waiting without saying so: turning again and again, or reading the clock. After a while that takes time.
+FREE_TURNS = 256  # so many polls in a row that find nothing cost no time
+SPIN_NS = 60_000  # each further one costs so much: the engine polls in every third turn then
+PART_OF_SPIN = 64  # where nothing changes meanwhile, up to this part of the time that has been spent so
+FREE_LOOKS = 20_000  # so often the clock is read at one instant before that takes time, too

@@ -34,7 +34,8 @@ def places(coroutine: Any) -> list[tuple[CodeType, int]]:
 def place_of(task: Any) -> str:
     """Where a task of the program waits: its innermost line outside the standard library, as "bank.py:41".
 
-    If that line is an installed package's, the program's own that led there comes first: "bank.py:41 (client.py:7)".
+    If that line is an installed package's, the program's own that led there comes first, with what of the package it
+    called: "bank.py:41, in Client.get (client.py:7)".
     """
     found = places(task.get_coro())
     own = [place for place in found if not of_the_library(place[0].co_filename)] or found[:1]
@@ -42,7 +43,10 @@ def place_of(task: Any) -> str:
         return "its start"
     innermost = _line(own[-1])
     mine = [place for place in own if "site-packages" not in place[0].co_filename]
-    return innermost if not mine or mine[-1] is own[-1] else f"{_line(mine[-1])} ({innermost})"
+    if not mine or mine[-1] is own[-1]:
+        return innermost
+    called = own[own.index(mine[-1]) + 1][0].co_qualname
+    return f"{_line(mine[-1])}, in {called} ({innermost})"
 
 
 def _line(place: tuple[CodeType, int]) -> str:

@@ -2,8 +2,8 @@
 
 The thread that runs the loop is the scheduler. Another thread of the universe runs when that one waits (polls, sleeps,
 takes a lock), until it waits itself; then it hands back. Waiting is: a condition and a deadline in virtual time. So
-locks, conditions, queues, futures and executors are Python's own, on `Lock`, which waits that way. Threads of the real
-world are not concerned: a `Lock` that outlives its universe, or is met by one of them, is the real lock inside it.
+conditions, queues and futures are Python's own, on the locks of `locks`, which wait that way. Threads that began
+outside are not concerned.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fate.sim import _swap, world
-from fate.sim.errors import BlockedThreadError, outside
+from fate.sim.clocks import real
+from fate.sim.errors import BlockedThreadError, outside, unsimulated
+from fate.sim.locks import Lock, real_lock
 from fate.sim.states import NEVER
 
 if TYPE_CHECKING:
     from fate.sim.hosts import Host
 
-PATIENCE = 20.0  # seconds of real time that a thread may run before it counts as one that never yields
+PATIENCE = 8.0  # seconds of real time that a thread may run before it counts as one that never yields
 PATIENCE_AT_THE_END = 1.0  # the same, when it has been told to end
-_real_lock = _thread.allocate_lock
 _real_start = _thread.start_new_thread
 _real_joinable: Any = getattr(_thread, "start_joinable_thread", None)
 real_join = threading.Thread.join
@@ -41,7 +42,7 @@ class Worker:
         self.world = here
         self.host = host
         self.thread = getattr(function, "__self__", None)
-        self.gate = _real_lock()
+        self.gate = real_lock()
         self.gate.acquire()
         self.check: Callable[[], Any] | None = None
         self.deadline = 0
@@ -69,7 +70,7 @@ class Worker:
             return True
         self.check, self.deadline = check, deadline
         self.world.all_threads().baton.release()
-        self.gate.acquire()
+        real(self.gate.acquire)
         if self.kill:
             raise SystemExit
         return check is not None and bool(check())
@@ -83,7 +84,7 @@ class Threads:
         self.workers: list[Worker] = []
         self.crashed: list[Worker] = []  # of hosts that are no more: they never run again
         self.current: Worker | None = None
-        self.baton = _real_lock()  # the scheduler waits for it while a worker runs
+        self.baton = real_lock()  # the scheduler waits for it while a worker runs
         self.baton.acquire()
 
     def start(self, function: Callable[..., Any], call: Callable[[], Any], begin: Callable[[Any], Any]) -> Any:
@@ -138,14 +139,14 @@ class Threads:
         self.current, self.world.host = worker, worker.host
         place = worker.host.loop.place.enter()
         worker.gate.release()
-        where = "" if self.baton.acquire(timeout=PATIENCE) else self._interrupt(worker)
+        where = "" if real(self.baton.acquire, timeout=PATIENCE) else self._interrupt(worker)
         self.current, self.world.host = before
         place.enter()
         if worker.done:
             if worker in self.workers:  # else its host crashed
                 self.workers.remove(worker)
             if isinstance(worker.thread, threading.Thread):
-                real_join(worker.thread, PATIENCE)  # so that is_alive() says the same in every run
+                real(real_join, worker.thread, PATIENCE)  # so that is_alive() says the same in every run
         if where:
             raise BlockedThreadError(
                 f"a thread has run for {PATIENCE:g} s of real time and gives nobody else a turn: {where}"
@@ -158,10 +159,10 @@ class Threads:
         worker.kill = True
         silent, pool._base.LOGGER.disabled = pool._base.LOGGER.disabled, True  # type: ignore[attr-defined]
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(worker.ident), ctypes.py_object(SystemExit))
-        if not self.baton.acquire(timeout=PATIENCE_AT_THE_END):  # it is in a system call of the real world
+        if not real(self.baton.acquire, timeout=PATIENCE_AT_THE_END):  # it is in a system call of the real world
             worker.lost = True
             self.workers.remove(worker)
-            self.baton = _real_lock()
+            self.baton = real_lock()
             self.baton.acquire()
         pool._base.LOGGER.disabled = silent  # type: ignore[attr-defined]
         return where
@@ -192,49 +193,6 @@ class Threads:
         return None
 
 
-class Lock:
-    """`threading.Lock` in a universe."""
-
-    def __init__(self) -> None:
-        self._real = _real_lock()
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """As `threading.Lock.acquire`."""
-        if self._real.acquire(False):
-            return True
-        if not blocking:
-            return False
-        here = world.current
-        if here is None or not _swap.get_inside():
-            return self._real.acquire(True, timeout)
-        deadline = NEVER if timeout < 0 else here.kernel.now + int(timeout * 1e9)
-        here.wait(self._free, deadline)
-        return self._real.acquire(False)
-
-    def _free(self) -> bool:
-        return not self._real.locked()
-
-    def release(self) -> None:
-        """As `threading.Lock.release`."""
-        self._real.release()
-
-    def locked(self) -> bool:
-        """As `threading.Lock.locked`."""
-        return self._real.locked()
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._real.release()
-
-    def _at_fork_reinit(self) -> None:
-        self._real = _real_lock()
-
-    def __repr__(self) -> str:
-        return f"<{'locked' if self.locked() else 'unlocked'} universe lock at {id(self):#x}>"
-
-
 def start_new_thread(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> int:
     """`_thread.start_new_thread` in a universe."""
     here = world.current
@@ -255,14 +213,16 @@ def start_joinable_thread(function: Callable[[], Any], *args: Any, **kwargs: Any
 def join(self: threading.Thread, timeout: float | None = None) -> None:
     """`threading.Thread.join`: in a universe, virtual time passes meanwhile."""
     here = world.current
-    if here is not None and _swap.get_inside() and here.threads is not None:
-        worker = here.threads.of(self)
+    if here is not None and _swap.get_inside():
+        worker = None if here.threads is None else here.threads.of(self)
         if worker is not None:
             deadline = NEVER if timeout is None else here.kernel.now + int(timeout * 1e9)
             here.wait(lambda: worker.done, deadline)
             if not worker.done:
                 return
-    real_join(self, timeout)
+        elif self.is_alive() and timeout != 0:
+            raise unsimulated(f"join() of {self!r}, which began outside", "start it inside")
+    real(real_join, self, timeout)
 
 
 def replacements() -> list[tuple[Any, Any]]:
@@ -276,8 +236,3 @@ def replacements() -> list[tuple[Any, Any]]:
         (threading.RLock, threading._RLock),
         (_queue.SimpleQueue, queue._PySimpleQueue),  # type: ignore[attr-defined]
     ]
-
-
-def extra_places() -> list[tuple[dict[str, Any], str, Any, Any]]:
-    """Names that are replaced in one place only: (the module's names, the name, the real thing, a maker of ours)."""
-    return [(pool.__dict__, "_global_shutdown_lock", pool._global_shutdown_lock, Lock())]

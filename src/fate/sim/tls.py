@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from fate.sim import world
+from fate.sim import _swap, world
 from fate.sim.errors import unsimulated
 from fate.sim.sockets import SimSocket
 
@@ -129,7 +129,8 @@ class Layer:
 def create(cls: type, sock: Any, *args: Any, **options: Any) -> Any:
     """`ssl.SSLSocket._create`, in a universe."""
     here = world.current
-    assert here is not None
+    if here is None or not _swap.get_inside():
+        return _create.__func__(cls, sock, *args, **options)
     if sock.fileno() >= 0 and sock.fileno() not in here.kernel.ends:  # it may be anything that wraps a socket
         raise unsimulated("SSLContext.wrap_socket() of a socket of the real world", "make it inside the universe")
     if not _armed:
@@ -142,7 +143,7 @@ def create(cls: type, sock: Any, *args: Any, **options: Any) -> Any:
 
 
 def _wrap(context: Any, sock: Any, server_side: bool, server_hostname: Any = None, **options: Any) -> Any:
-    if isinstance(sock, SimSocket):
+    if SimSocket in type(sock).__mro__:
         return Layer(context, sock, server_side, server_hostname, **options)
     return _wrap_socket(context, sock, server_side, server_hostname, **options)
 

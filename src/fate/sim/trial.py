@@ -3,30 +3,26 @@
 `Trial` and `Outcome` are plain data: they travel to other processes and into files. `run` does one; the search over
 many is `explore`'s.
 
-A fault's own error is no failure. A connection that was reset raises ConnectionResetError, a late answer TimeoutError,
-a task that was cancelled CancelledError, and libraries have errors of their own for that: if that is all that a program
-ends with, it was told of the fault and said so, and nobody made a mistake. `excused` has the rules; `strict` switches
-them off.
+A fault's own error is no failure: if that is all that a program ends with, it was told of the fault and said so, and
+nobody made a mistake. `excuses` has the rules; `strict` switches them off.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import io
-import re
-import socket
-import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple
 
 import msgspec
 
 from fate.sim.decisions import Decision
 from fate.sim.errors import HERE, of_the_library
+from fate.sim.excuses import Excuses
 from fate.sim.failures import Failure
 from fate.sim.faults import Faults
 from fate.sim.programs import Runnable
+from fate.sim.silence import silent
 from fate.sim.universe import DAY, Result, Universe
 
 Forced = tuple[str, int, int]  # label, n, value
@@ -34,17 +30,13 @@ MOST_STEPS = (
     2_000_000  # so often time passes in a run of which nothing is known: a dozen seconds of nothing but waiting
 )
 
-HARMLESS = frozenset({"order", "split", "duplicate"})  # no connection breaks or is late by these
-WORLDLY = (ConnectionError, TimeoutError, socket.gaierror, EOFError)  # what a program is told of a broken or slow world
-FOREIGN = re.compile("Connect|Timeout")  # the same by name, where a library's own errors are no kin of Python's
-
 
 class Rules(msgspec.Struct, frozen=True):
     """What holds for every try of a program.
 
     kinds: the faults that may happen, and how likely each is at each opportunity. tasks: which tasks are cancelled;
-        None: all but each host's main task. limit: seconds of virtual time. allow: kinds of failures that are none, or
-        KIND:NAME.
+        None: all that the program has made, but each host's main task. spared: those that are not. limit: seconds of
+        virtual time. allow: kinds of failures that are none, or KIND:NAME.
     strict: a fault's own error is a failure too.
     """
 
@@ -53,6 +45,7 @@ class Rules(msgspec.Struct, frozen=True):
     limit: float = 30 * DAY
     allow: tuple[str, ...] = ()
     strict: bool = False
+    spared: tuple[str, ...] = ()
 
     @classmethod
     def make(cls, faults: Any = "all", limit: float = 30 * DAY, allow: Any = (), strict: bool = False) -> Rules:
@@ -63,11 +56,21 @@ class Rules(msgspec.Struct, frozen=True):
         if made is None:
             return cls({}, None, limit, allowed, strict)
         tasks = None if made.tasks is None else tuple(sorted(made.tasks))
-        return cls(dict(made.kinds), tasks, limit, allowed, strict)
+        return cls(dict(made.kinds), tasks, limit, allowed, strict, tuple(sorted(made.spared)))
 
     def faults(self) -> Faults | None:
         """The faults as universes take them."""
-        return Faults(self.kinds, self.tasks) if self.kinds else None
+        return Faults(self.kinds, self.tasks, self.spared) if self.kinds else None
+
+
+class Usual(msgspec.Struct, frozen=True):
+    """How a program runs without faults: what a time-out is held against.
+
+    seconds: how long, in virtual time. lasting: coroutines whose tasks last until they are cancelled.
+    """
+
+    seconds: float
+    lasting: tuple[str, ...] = ()
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -75,7 +78,7 @@ class Trial(msgspec.Struct, frozen=True):
 
     seed: the universe's. forced: decisions whose value is given. drawn: draw the others; else all are benign.
     origin: how it came about: "no faults", "one fault", "seed", "kept" or "shrinking".
-    steps: the run hangs if time passes more often than this.
+    steps: the run hangs if time passes more often than this. usual: the run without faults; None: not known.
     """
 
     seed: int = 0
@@ -83,6 +86,7 @@ class Trial(msgspec.Struct, frozen=True):
     drawn: bool = False
     origin: str = "no faults"
     steps: int = MOST_STEPS
+    usual: Usual | None = None
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -107,21 +111,44 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What came of one try. decisions: all, if they were asked for; else those that are not benign. steps: how often
-    time passed."""
+    """What came of one try.
+
+    decisions: all, if they were asked for; else those that are not benign. steps: how often time passed. excused: the
+    types of the errors that would be failures if they were not a fault's own. usual: how this run was, if all of its
+    decisions were asked for.
+    """
 
     trial: Trial
     trouble: Trouble | None
     decisions: tuple[Decision, ...]
     steps: int = 0
+    excused: tuple[str, ...] = ()
+    usual: Usual | None = None
 
     def faults(self) -> list[Decision]:
         """The decisions that differed from the benign default."""
         return [decision for decision in self.decisions if decision.value]
 
 
+class Attempt(NamedTuple):
+    """One run, with all that came of it.
+
+    failure: the first thing that is one by the rules. excused: errors that are a fault's own. lasting: see `Usual`.
+    """
+
+    result: Result[Any]
+    failure: Failure | None
+    excused: list[BaseException]
+    lasting: tuple[str, ...]
+
+
 def attempt(program: Runnable, rules: Rules, trial: Trial, history: bool = False) -> tuple[Result[Any], Failure | None]:
     """Run it once; return all that came of it, and the first thing that is a failure by the rules."""
+    return attempt_all(program, rules, trial, history)[:2]
+
+
+def attempt_all(program: Runnable, rules: Rules, trial: Trial, history: bool = False) -> Attempt:
+    """Run it once; return all that came of it, and what that means by the rules."""
     faults = rules.faults()
     if trial.drawn and faults is not None:
         faults = faults.swarm(trial.seed)
@@ -135,46 +162,61 @@ def attempt(program: Runnable, rules: Rules, trial: Trial, history: bool = False
         steps=trial.steps,
         allow=rules.allow,
     )
+    universe.judged = not rules.strict
     main = program.load()
     result = universe.attempt(main)
-    kinds = frozenset(decision.label.partition(" ")[0] for decision in result.faults())
-    return result, next((each for each in result.failures if rules.strict or not excused(each.error, kinds)), None)
+    failure, excused = None, []
+    happened = result.faults() if result.failures and not rules.strict else []
+    if happened:
+        usual = trial.usual
+        excuses = Excuses(
+            happened,
+            universe.strikes,
+            () if usual is None else usual.lasting,
+            None if usual is None else int(usual.seconds * 1e9),
+            universe.world.has_network,
+        )
+    for each in result.failures:
+        if not happened or not excuses.cover(each.error):
+            failure = each
+            break
+        assert each.error is not None
+        excused.append(each.error)
+    return Attempt(result, failure, excused, tuple(sorted(universe.strikes.lasting)))
 
 
 def run(program: Runnable, rules: Rules, trial: Trial, everything: bool = False) -> Outcome:
     """Run it once, in silence. everything: have all decisions in the outcome."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        result, failure = attempt(program, rules, trial)
+    with silent():
+        result, failure, excused, lasting = attempt_all(program, rules, trial)
     decisions = tuple(result.decisions if everything else result.faults()) if failure or everything else ()
-    return Outcome(trial, trouble_of(failure) if failure else None, decisions, result.steps)
+    return Outcome(
+        trial,
+        trouble_of(failure) if failure else None,
+        decisions,
+        result.steps,
+        tuple(sorted({name for error in excused for name in types_of(error)})),
+        Usual(result.seconds, lasting) if everything else None,
+    )
 
 
-def run_all(program: Runnable, rules: Rules, trials: list[Trial], everything: bool = False) -> list[Outcome]:
-    """Run several, up to the first that fails."""
+def run_all(program: Runnable, rules: Rules, trials: list[Trial], on: bool = False) -> list[Outcome]:
+    """Run several, up to the first that fails; on: all."""
     outcomes = []
     for trial in trials:
-        outcomes.append(run(program, rules, trial, everything))
-        if outcomes[-1].trouble is not None:
+        outcomes.append(run(program, rules, trial))
+        if outcomes[-1].trouble is not None and not on:
             break
     return outcomes
 
 
-def excused(error: BaseException | None, kinds: frozenset[str]) -> bool:
-    """Whether `error` says no more than that a fault of these kinds happened."""
-    if error is None:
-        return False
+def types_of(error: BaseException) -> Iterator[str]:
+    """The type of an error; of a group, those of what is in it."""
     if isinstance(error, BaseExceptionGroup):
-        return all(excused(each, kinds) for each in error.exceptions)
-    if isinstance(error, AssertionError):
-        return False
-    if isinstance(error, asyncio.CancelledError):
-        return "cancel" in kinds
-    if isinstance(error, WORLDLY) or any(FOREIGN.search(base.__name__) for base in type(error).__mro__):
-        return not kinds <= HARMLESS
-    reasons = getattr(error, "reasons", None)  # twisted.web's, each a Failure
-    if isinstance(reasons, list) and reasons:
-        return all(excused(getattr(reason, "value", None), kinds) for reason in reasons)
-    return error.__cause__ is not None and excused(error.__cause__, kinds)
+        for each in error.exceptions:
+            yield from types_of(each)
+    else:
+        yield type(error).__name__
 
 
 def trouble_of(failure: Failure) -> Trouble:
@@ -185,17 +227,31 @@ def trouble_of(failure: Failure) -> Trouble:
 
 
 def place_of_error(error: BaseException | None) -> str:
-    """The innermost line of the program's own that an error came through, "bank.py:41 in transfer"; or ""."""
+    """The innermost line of the program's own that an error came through, "bank.py:41 in transfer"; or "".
+
+    If a package raised it, also which of its functions the program had called: ", calling Pool.acquire".
+    """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if error is None:
         return ""
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((HERE, "<"))
-        and not frame.name.startswith("fate.")  # compiled
-        and not of_the_library(frame.filename)
+    steps = [
+        (step.tb_frame.f_code, step.tb_lineno)
+        for step in _steps(error.__traceback__)
+        if not step.tb_frame.f_code.co_filename.startswith((HERE, "<"))
+        and not step.tb_frame.f_code.co_name.startswith("fate.")  # compiled
+        and not of_the_library(step.tb_frame.f_code.co_filename)
     ]
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    return f"{Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name}" if own else ""
+    if not steps:
+        return ""
+    own = [number for number, (code, _) in enumerate(steps) if "site-packages" not in code.co_filename]
+    last = own[-1] if own else len(steps) - 1
+    code, line = steps[last]
+    called = f", calling {steps[last + 1][0].co_qualname}" if last + 1 < len(steps) else ""
+    return f"{Path(code.co_filename).name}:{line} in {code.co_name}{called}"
+
+
+def _steps(step: TracebackType | None) -> Iterator[TracebackType]:
+    while step is not None:
+        yield step
+        step = step.tb_next

@@ -10,13 +10,14 @@ import functools
 import gc
 import inspect
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from fate import singletons
-from fate.sim import failures, guard, leftovers, names, patches, world
+from fate.sim import failures, foreigners, guard, leftovers, names, notices, patches, spinning, world
 from fate.sim.decisions import Decision, Decisions
 from fate.sim.errors import (
     BrokenPromiseError,
@@ -32,7 +33,10 @@ from fate.sim.faults import Faults, duration
 from fate.sim.hosts import Host, Others
 from fate.sim.kernel import Kernel
 from fate.sim.network import Network
+from fate.sim.states import FREE_TURNS
 from fate.sim.story import describe_tasks
+from fate.sim.strikes import Strikes
+from fate.sim.words import plain, words_of
 
 if TYPE_CHECKING:
     from fate.sim.played import Child
@@ -42,6 +46,7 @@ DAY = 86400.0
 MOST_STEPS = 10_000_000  # so often time passes before a run counts as hanging: a minute of nothing but waiting
 STEPS_OF_THE_END = 10_000  # so often time passes while what is left is cancelled
 LONGEST = 36525 * DAY
+NO_STRIKES = Strikes()  # of all universes without faults
 
 
 @dataclass
@@ -97,6 +102,7 @@ class Universe(Generic[T]):
     """
 
     programs: Mapping[str, Callable[[Child], Coroutine[Any, Any, Any]]] = MappingProxyType({})
+    judged = False  # somebody asks whether errors are a fault's own, see `excuses`
 
     def __init__(
         self,
@@ -133,7 +139,10 @@ class Universe(Generic[T]):
         self.failures: list[Failure] = []
         self.dead: list[Any] = []  # of hosts that crashed: kept, so that no `finally` runs while the universe does
         self.promises: list[tuple[Callable[[], Any], str]] = []
+        self.strikes = NO_STRIKES if self.faults is None else Strikes()
         self.result: Result[T] | None = None
+        self.deaf: list[leftovers.Leftover] = []  # tasks that have been cancelled, and go on
+        self._seen: tuple[Any, ...] = ()  # what spins, when it was last looked at
         self._limit = limit
         self._begun = False
         self.main = self.world.host = Host(self, self.world, "main", None)
@@ -288,10 +297,12 @@ class Universe(Generic[T]):
                 "a universe cannot be started inside a universe: run the inner one after the outer one has ended"
             )
         self._begun = True
-        guard.watch()
+        self.world.ident = guard.watch()
         self.kernel.on_stuck = self._stuck
         self.kernel.on_limit = self._over
+        self.kernel.on_spin = self._spins
         patched = patches.patches()
+        modules = len(sys.modules)
         result: Result[T] = Result(self.seed, _chance=self.decisions)
         self.result = result
         world.current = self.world
@@ -313,6 +324,8 @@ class Universe(Generic[T]):
                 self._part()
                 if collects:
                     gc.enable()
+        if len(sys.modules) > modules:
+            foreigners.imported([*sys.modules][modules:])
         result.failures = [failure for failure in self.failures if not self.allowed.covers(failure)]
         return result
 
@@ -325,7 +338,8 @@ class Universe(Generic[T]):
             if blocked is not None:
                 result.error = blocked.with_traceback(error.__traceback__)
                 self._failed(blocked)
-            elif isinstance(error, SystemExit):  # whatever its code: what came after it has not been looked at
+            elif isinstance(error, SystemExit) or not guard.is_of_the_user(error):
+                # SystemExit, whatever its code: what came after it has not been looked at
                 result.error = error
                 self._failed(error)
             else:
@@ -336,7 +350,7 @@ class Universe(Generic[T]):
         result.seconds = self.kernel.now / 1e9
         result.steps = self.kernel.steps
         for host in self.hosts.values():
-            if host.watcher is not None:
+            if self.faults is not None or host.watcher is not None:
                 host.disarm()
         if result.error is None:
             self.main.settle()
@@ -345,9 +359,10 @@ class Universe(Generic[T]):
         for host in self.hosts.values():
             for report in host.loop.reports:
                 cause = report.get("exception")
-                told = f": {type(cause).__name__}: {cause}" if cause is not None else ""
-                names = (*failures.names_of(cause), str(report.get("message")))
-                self.note("report", f"{report.get('message')}{told}", cause, host.name, names)
+                told = f": {type(cause).__name__}: {words_of(cause)}" if cause is not None else ""
+                message = words_of(report.get("message"))
+                names = (*failures.names_of(cause), message)
+                self.note("report", f"{message}{told}", cause, host.name, names)
                 result.reports.append(report)
         if self.kernel.history is not None:
             result.events, self.kernel.history = self.kernel.history, None
@@ -381,7 +396,7 @@ class Universe(Generic[T]):
         names: tuple[str, ...] = (),
     ) -> None:
         """Something went wrong. See `Failure`."""
-        self.failures.append(Failure(kind, message, error, host, self.kernel.now, names))
+        self.failures.append(Failure(kind, plain(message), error, host, self.kernel.now, tuple(map(plain, names))))
 
     def _failed(self, error: BaseException) -> None:
         kind = "stuck" if isinstance(error, StuckError) else "hang" if isinstance(error, HangError) else "exception"
@@ -406,6 +421,16 @@ class Universe(Generic[T]):
         finally:
             if singletons.here().states:
                 self._collect()  # lest what is left is reported in another universe
+            if self.deaf and self.result is not None and self.result.error is None and len(self.hosts) == 1:
+                text, allowed = (
+                    "; ".join(each.text for each in self.deaf),
+                    {n for each in self.deaf for n in each.names},
+                )
+                self.note(
+                    "leftover",
+                    f"not ended by being cancelled, and asyncio.run would wait for ever: {text}",
+                    names=tuple(allowed),
+                )
             self.kernel.forget()
             for path in self.world.paths:
                 if os.path.exists(path):
@@ -421,12 +446,23 @@ class Universe(Generic[T]):
         waiting = [task for host in self.hosts.values() for task in host.pending()]
         raise StuckError(f"nothing can ever happen any more; these tasks wait for ever:{describe_tasks(waiting)}")
 
+    def _spins(self) -> bool:
+        """The program has been turning for a while, and waits for nothing; say whether it is where it was."""
+        hosts = self.hosts.values()
+        before, self._seen = self._seen, spinning.state_of(spinning.ready(hosts))
+        self.kernel.spin_until = spinning.until(hosts)
+        words = spinning.in_words(hosts)
+        if words:
+            notices.tell(f"{words}: to wait so takes a turn each time; await an event, or sleep for a while")
+        return before == self._seen
+
     def _over(self) -> None:
         waiting = [task for host in self.hosts.values() for task in host.pending()]
         kernel = self.kernel
         steps = f"{kernel.most_steps:,} steps, " if kernel.steps >= kernel.most_steps else ""
         limit = f"the program did not end within {steps}{duration(kernel.now)} of virtual time"
-        raise HangError(f"{limit}; still there:{describe_tasks(waiting)}")
+        who = spinning.in_words(self.hosts.values()) if kernel.idle_polls > FREE_TURNS else ""
+        raise HangError(f"{limit}{f'; {who}' if who else ''}; still there:{describe_tasks(waiting)}")
 
 
 def current() -> Universe[Any]:

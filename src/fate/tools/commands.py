@@ -19,8 +19,8 @@ from typing import Any
 
 from fate.errors import CommandFailedError, CommandSizeError, CommandStartError, CommandTimeoutError
 from fate.loop import Fate
-from fate.net.children import ChildTransport
-from fate.tools.ground import checked_callable, current_fate, deferred_of, settled
+from fate.net.processes import ChildTransport
+from fate.tools.ground import Turns, checked_callable, current_fate, deferred_of, settled
 from fate.tools.reading import CHUNK, MAX_LINE, Splitter
 
 
@@ -200,18 +200,23 @@ class Run:
 
     async def _read_out(self, stream: asyncio.StreamReader | None) -> None:
         assert stream is not None
+        turns = Turns(self.loop)
         while data := await stream.read(CHUNK):
             if self.splitter is None:
                 self._keep(self.out, data)
             else:
-                await self._tell(self.splitter.feed(data))
+                await self._tell(self.splitter.feed(data), turns)
         if self.splitter is not None:
-            await self._tell(self.splitter.end())
+            await self._tell(self.splitter.end(), turns)
 
-    async def _tell(self, lines: Any) -> None:
+    async def _tell(self, lines: Any, turns: Turns) -> None:
         assert self.on_line is not None
         for line in lines:
-            await settled(self.on_line(line))
+            result = self.on_line(line)
+            if result is not None:
+                await settled(result)
+            if turns.over():
+                await turns.turn()
 
     async def _read_err(self, stream: asyncio.StreamReader) -> None:
         while data := await stream.read(CHUNK):

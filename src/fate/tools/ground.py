@@ -157,6 +157,42 @@ async def settled(result: Any) -> None:
     await result
 
 
+class Turns:
+    """Lets the loop turn for a coroutine that has much at hand and need never wait: a flood must hold nobody up.
+
+    It goes on for so many steps, or so long, and then is to `await asyncio.sleep(0)`.
+    """
+
+    STEPS = 64
+    SECONDS = 0.001
+
+    def __init__(self, loop: Fate) -> None:
+        self._loop = loop
+        self.begin()
+
+    def begin(self) -> None:
+        """The loop has just turned."""
+        self._steps = 0
+        self._end = self._loop.time() + self.SECONDS
+
+    def many(self) -> bool:
+        """Whether it has gone so many steps; to be asked at each, unless `over` is."""
+        self._steps += 1
+        return self._steps >= self.STEPS
+
+    def over(self) -> bool:
+        """Whether it is time to let the loop turn; to be asked at each step."""
+        self._steps = steps = self._steps + 1
+        return steps >= self.STEPS or (
+            steps & 7 == 0 and self._loop.time() >= self._end
+        )  # a look at it costs something
+
+    async def turn(self) -> None:
+        """Let it turn."""
+        await asyncio.sleep(0)
+        self.begin()
+
+
 def checked_callable(what: str, f: object) -> Callable[..., Any]:
     """`f`, if it can be called. Raises TypeError."""
     if not callable(f):

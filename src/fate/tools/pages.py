@@ -138,6 +138,9 @@ async def _fetch(
 ) -> Page:
     if not isinstance(url, str):
         raise PageURLError(f"a URL is text, not {url!r}", url=repr(url))
+    if url.startswith("//") and getattr(session, "_base_url", None) is None:
+        # As HTML has them, with the scheme of the page they stand in. aiohttp takes such a one for whole.
+        raise PageURLError(f"{url} is no URL of a page: it lacks http: or https: at its beginning", url=url)
     handlers = Handler(on_progress)
     own = None
     try:

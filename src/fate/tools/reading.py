@@ -16,11 +16,12 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any, overload
 
 from fate.errors import LineTooLongError, SourceError, source_error
 from fate.loop import Fate
-from fate.tools.ground import checked_callable, current_fate, deferred_of, fired, settled
+from fate.tools.ground import Turns, checked_callable, current_fate, deferred_of, fired, settled
 
 CHUNK = 65536  # bytes read at a time: what a pipe holds on Linux
 MAX_LINE = 2**20
@@ -76,6 +77,8 @@ class Lines:
         self._source = source
         self._splitter = Splitter(encoding, max_line)
         self._ready: deque[str] = deque()
+        self._found: Iterator[str] = iter(())  # those that follow them
+        self._turns = Turns(loop)
         self._error: Exception | None = None
         self._ended = False
         self._always_ready = False  # a regular file
@@ -88,7 +91,7 @@ class Lines:
 
         It fails with LineTooLongError, or with SourceError if the source cannot be read. Cancelling it loses no line.
         """
-        if self._ready and not self._turn.locked():
+        if self._ready and not self._turn.locked() and not self._turns.many():
             return fired(self._loop, self._ready.popleft())
         return deferred_of(self._loop, self._next())
 
@@ -103,23 +106,32 @@ class Lines:
 
     async def _next(self) -> str | None:
         async with self._turn:
-            while not self._ready:
+            if self._ready and self._turns.over():
+                await self._turns.turn()
+            while not self._take_out():
                 if self._error is not None:
                     raise self._error
                 if self._ended:
                     return None
                 self._take_in(await self._read())
+                self._turns.begin()
             return self._ready.popleft()
 
     def _take_in(self, data: bytes) -> None:
-        try:
-            if data:
-                self._ready.extend(self._splitter.feed(data))
-            else:
-                self._ended = True
-                self._ready.extend(self._splitter.end())
-        except LineTooLongError as error:  # after the lines before it
-            self._error = error
+        if data:
+            self._found = self._splitter.feed(data)
+        else:
+            self._ended = True
+            self._found = self._splitter.end()
+
+    def _take_out(self) -> bool:
+        """Whether a line is there. A few at a time are made: making all would keep the loop from turning."""
+        if not self._ready:
+            try:
+                self._ready.extend(islice(self._found, Turns.STEPS))
+            except LineTooLongError as error:  # after the lines before it
+                self._error = error
+        return bool(self._ready)
 
     async def _read(self) -> bytes:
         """Some bytes, or none at the end. Raises SourceError."""
@@ -217,6 +229,8 @@ def lines(
 async def _each(source: Lines, handler: Callable[[str], Any]) -> int:
     count = 0
     async for line in source:
-        await settled(handler(line))
+        result = handler(line)
+        if result is not None:
+            await settled(result)
         count += 1
     return count

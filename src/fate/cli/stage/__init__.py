@@ -6,6 +6,8 @@ this directory off `sys.path` again and imports the environment's own `sitecusto
 Python's own doing: `__main__`, `sys.path`, tracebacks, exit codes, Ctrl-C.
 
     sitecustomize.py   the way in; runs in any Python that inherits the environment, so it is plain and flat
+    fate_stage.pth     the other way in, for when somebody else's sitecustomize comes first or PYTHONPATH is lost: where
+                       Fate is installed, this file is copied beside the packages, and Python reads it when it starts
     fate_stage.py      what is different afterwards: who makes asyncio's event loop, and who answers to `uvloop`
     uvloop/            the stand-in for uvloop
 

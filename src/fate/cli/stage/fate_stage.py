@@ -8,6 +8,8 @@
 - whichever of Twisted's general reactors is about to be installed, chosen by name or by `import
   twisted.internet.reactor`, a FateReactor is installed in its place (`fate.tx.stage`).
 
+With `fate run --check`, every Fate that is made is noted in the file that FATE_CHECK names.
+
 `import fate` finds the Fate that `fate run` belongs to, even for a program that is itself called fate.py.
 
 It runs at the start of every staged process, so it imports nothing until it must: not fate, not asyncio.
@@ -48,26 +50,12 @@ class StageFinder:
 
             return PathFinder.find_spec(name, [home])
         if name == "twisted.internet.main":
-            return self.cast_reactor(name, path)
+            return _changed(name, path, _cast_reactor)
+        if name == "fate.loop" and "FATE_CHECK" in os.environ:
+            return _changed(name, path, _note_fates)
         if not self.cast and name.startswith("asyncio."):
             self.cast_fate()
         return None
-
-    def cast_reactor(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
-        """Finds Twisted's module that installs reactors, and has its one function told of Fate once it is loaded."""
-        from importlib.machinery import PathFinder
-
-        spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.loader is not None:
-            loader: Any = spec.loader
-            execute = loader.exec_module
-
-            def exec_module(module: Any) -> None:
-                execute(module)
-                module.installReactor = _installer(module.installReactor)
-
-            loader.exec_module = exec_module
-        return spec
 
     def cast_fate(self) -> None:
         """Gives Fate the part of asyncio's event loop, if the classes of event loops are there by now.
@@ -79,6 +67,46 @@ class StageFinder:
         if base is not None:
             base.__new__ = staticmethod(_maker(base))
             self.cast = True
+
+
+def _changed(name: str, path: Sequence[str] | None, change: Any) -> ModuleSpec | None:
+    """Finds a module where it is, and has `change` called with it once it is loaded."""
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(name, path)
+    if spec is not None and spec.loader is not None:
+        loader: Any = spec.loader
+        execute = loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            change(module)
+
+        loader.exec_module = exec_module
+    return spec
+
+
+def _cast_reactor(module: Any) -> None:
+    """Has Twisted's one function that installs reactors told of Fate."""
+    module.installReactor = _installer(module.installReactor)
+
+
+def _note_fates(module: Any) -> None:
+    """Has every Fate noted that is made."""
+    from functools import wraps
+
+    made = module.Fate.__init__
+
+    @wraps(made)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        try:
+            with open(os.environ["FATE_CHECK"], "a", encoding="ascii") as notes:
+                notes.write(f"{os.getpid()}\n")
+        except (KeyError, OSError):
+            pass  # whoever asked is gone
+
+    module.Fate.__init__ = __init__
 
 
 def _maker(base: type[Any]) -> Any:
@@ -109,10 +137,12 @@ def _installer(install: Any) -> Any:
 
 
 def enter(stage: str) -> None:
-    """Puts this process on Fate.
+    """Puts this process on Fate; a second time, nothing happens.
 
     stage: this directory.
     """
+    if any(isinstance(finder, StageFinder) for finder in sys.meta_path):
+        return
     above = os.path.dirname
     finder = StageFinder({"fate": above(above(above(stage))), "uvloop": stage})
     sys.meta_path.insert(0, finder)

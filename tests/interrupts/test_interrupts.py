@@ -1,0 +1,97 @@
+"""An exception between any two steps of a run loses nothing, and leaves nothing of the run behind.
+
+`injector.py` beside this file is the tool; by hand it does ten thousand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+
+import pytest
+
+import fate
+from fate import Fate
+from interrupts.injector import KINDS, at_line, by_timer, inject
+
+pytestmark = pytest.mark.filterwarnings(  # what was cut short was perhaps not closed
+    "ignore::ResourceWarning", "ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.mark.skipif(fate.compiled, reason="compiled code has no lines to raise at")
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_raised_at_a_line_of_fates_it_loses_nothing(kind: str) -> None:
+    chance = random.Random(kind)
+    for number in chance.sample(range(1, 2000 if kind == "world" else 150), 8):
+        place, wrong = at_line(KINDS[kind], number)
+        assert not wrong, place
+
+
+@pytest.mark.parametrize("kind", ["world", "run_until_complete"])
+def test_raised_by_a_timer_it_loses_nothing(kind: str) -> None:
+    if not fate.compiled:
+        kind = "run_until_complete"  # uncompiled, lines are what is held to it
+    chance = random.Random(kind)
+    for _ in range(10):
+        _, wrong = by_timer(KINDS[kind], chance.uniform(2e-6, 3e-3))
+        assert not wrong
+
+
+def test_runs_that_are_interrupted_again_and_again_leave_no_running_loop() -> None:
+    def strike(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    loop = Fate()
+    chance = random.Random(1)
+    old = signal.signal(signal.SIGALRM, strike)
+    left = 0
+    try:
+        for _ in range(150):
+            try:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, chance.uniform(2e-6, 2e-4))
+                    while True:
+                        loop.call_soon(loop.stop)
+                        loop.run_forever()
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                pass
+            left += asyncio._get_running_loop() is not None or loop.is_running()
+            asyncio._set_running_loop(None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert left == 0
+    loop.call_soon(loop.stop)  # and what was left in the queue, which may be another `stop`
+    loop.run_forever()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+def test_a_future_of_an_interrupted_run_does_not_stop_a_later_one() -> None:
+    loop = Fate()
+    first = loop.create_future()
+
+    def interrupt() -> None:
+        first.set_result(1)  # whose end would stop the run, in the next turn
+        raise KeyboardInterrupt
+
+    loop.call_soon(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(first)
+    assert loop.run_until_complete(asyncio.sleep(0.001, 2)) == 2
+    loop.close()
+
+
+def test_the_tool_finds_what_is_lost() -> None:
+    class Forgetful(KINDS["world"]):  # type: ignore[misc, name-defined]
+        def check(self) -> list[str]:
+            self.loop._ready.clear()
+            self.ends[0].got.clear()
+            return super().check()
+
+    _, wrong = inject(1, kinds={"forgetful": Forgetful}, chance=random.Random(1))
+    assert wrong
