@@ -81,8 +81,8 @@ MUTATIONS = [
         [
             (
                 "core/handle.pxd",
-                "if ((size_t)head >= (size_t)PyList_GET_SIZE(queue)) return Py_NewRef(Py_None); /* somebody shortened it */",
-                "",
+                "if ((size_t)head >= (size_t)PyList_GET_SIZE(queue)) return",
+                "if (0) return",
             ),
             ("core/engine.py", "nested = self._turning  # a callback", "nested = False  # a callback"),
         ],
