@@ -151,7 +151,10 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
             if loop.get_debug():
                 logger.warning("Close running child process: kill %r", self)
             with suppress(PermissionError, ChildProcessError, ProcessLookupError):  # it has other rights, or is gone
-                if self._pid is not None and os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                if (
+                    self._pid is not None
+                    and os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+                ):
                     self._proc.kill()  # which would take the exit code of one that has ended
 
 
