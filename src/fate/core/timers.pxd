@@ -38,8 +38,11 @@ cdef class Timers:
     @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, size=Py_ssize_t)
     cpdef int remove(self, TimerHandle handle) except -1
 
-    @cython.locals(target=int64_t, near=list, handle=TimerHandle, last=TimerHandle, size=Py_ssize_t)
+    @cython.locals(target=int64_t, near=list, handle=TimerHandle, last=TimerHandle, size=Py_ssize_t, singly=Py_ssize_t)
     cpdef int collect(self, double now, list ready) except -1
+
+    @cython.locals(near=list, handle=TimerHandle, due=Py_ssize_t, first=Py_ssize_t, index=Py_ssize_t)
+    cdef int _collect_many(self, double now, list ready) except -1
 
     cdef int _advance(self, int64_t target) except -1
 

@@ -155,10 +155,15 @@ class Timers:
         if not self._heaped:
             self._order()
         before = self.count
+        singly = CROWD + (len(near) >> 5)  # when so many are due, most of the others are: sorting them is cheaper
         while near:
             handle = near[0]
             if handle._when > now:
                 break
+            if singly == 0:
+                self._collect_many(now, ready)
+                break
+            singly -= 1
             size = len(near) - 1
             self._heaped = False
             last = near[size]
@@ -170,6 +175,27 @@ class Timers:
                 self._sink(last, 0)
             self._heaped = True
         return before - self.count
+
+    def _collect_many(self, now: float, ready: list[TimerHandle]) -> int:
+        near = self._near
+        self._order()
+        self._heaped = False
+        due = 0
+        for handle in near:
+            if handle._when > now:
+                break
+            due += 1
+        first = len(ready)
+        ready += near[:due]; del near[:due]  # noqa: E702  # fmt: skip  # no exception comes in between
+        self.count -= due
+        for index in range(first, first + due):
+            handle = ready[index]
+            handle._slot = READY
+        for index in range(len(near)):
+            handle = near[index]
+            handle._index = index
+        self._heaped = True  # what is sorted is a heap
+        return 0
 
     def _advance(self, target: int) -> int:
         """Make `target` the present tick: timers of passed slots become near, coarse ones move closer."""
