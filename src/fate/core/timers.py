@@ -80,10 +80,14 @@ class Timers:
             tick = _tick_of(handle._when)
         if tick <= self._tick:
             near = self._near
+            heaped = self._heaped
+            self._heaped = False
             handle._slot = NEAR
             handle._index = len(near)
             near.append(handle)
-            return self._rise(handle, handle._index)
+            self._rise(handle, handle._index)
+            self._heaped = heaped
+            return 0
         difference = tick ^ self._tick
         level = 0 if difference < 64 else 1 if difference < 4096 else 2  # most timers; a loop costs as much as the rest
         difference >>= 18
@@ -120,14 +124,17 @@ class Timers:
                 return 0
         last = slots[-1] if not COMPILED else pop_last(slots)
         if last is not handle:
-            if COMPILED:
-                slots[index] = last
-            else:
-                slots[index] = slots.pop()
+            heaped = self._heaped
+            if number == NEAR:
+                self._heaped = False
+            slots[index] = last
+            if not COMPILED:
+                slots.pop()  # after it: should an exception come between, one too many does no harm
             last._index = index
             if number == NEAR:
                 self._sink(last, index)
                 self._rise(last, last._index)
+                self._heaped = heaped
         else:
             if not COMPILED:
                 slots.pop()
@@ -169,7 +176,11 @@ class Timers:
             last = near[size]
             near[0], near[size] = last, handle
             handle._slot = READY
-            ready.append(pop_last(near) if COMPILED else near.pop())
+            if COMPILED:
+                ready.append(pop_last(near))
+            else:
+                ready.append(handle)
+                near.pop()  # after it: an exception between them has it queued twice, and it runs once
             self.count -= 1
             if size:
                 self._sink(last, 0)
@@ -245,10 +256,8 @@ class Timers:
         return 0
 
     def _rise(self, handle: TimerHandle, index: int) -> int:
-        """Have `handle`, which is in the heap at `index`, go up to where it belongs."""
+        """Have `handle`, which is in the heap at `index`, go up to where it belongs. `_heaped` is the caller's affair."""
         near = self._near
-        heaped = self._heaped
-        self._heaped = False
         while index > 0:
             above = (index - 1) >> 1
             other = near[above]
@@ -258,15 +267,12 @@ class Timers:
             other._index = index
             index = above
         handle._index = index
-        self._heaped = heaped
         return 0
 
     def _sink(self, handle: TimerHandle, index: int) -> int:
-        """Have `handle`, which is in the heap at `index`, go down to where it belongs."""
+        """Have `handle`, which is in the heap at `index`, go down to where it belongs, as `_rise`."""
         near = self._near
         size = len(near)
-        heaped = self._heaped
-        self._heaped = False
         below = 2 * index + 1
         while below < size:
             other = near[below]
@@ -282,7 +288,6 @@ class Timers:
             index = below
             below = 2 * index + 1
         handle._index = index
-        self._heaped = heaped
         return 0
 
     def _order(self) -> int:
