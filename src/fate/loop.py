@@ -297,10 +297,13 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
         return f"<{' '.join(parts)}>"
 
     def _callback_failed(self, handle: Handle, error: BaseException) -> None:
+        again = getattr(handle._callback, "again", False)
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            if getattr(handle._callback, "again", False):
+            if again:
                 self.call_soon(handle._callback, *handle._args)
             raise error
+        if again:  # a signal's handler may raise anything; should it be no such thing, once is enough
+            self.call_soon(_once_more, handle._callback, handle._args)
         if handle._callback is None:
             callback = repr(handle)  # a transport, which reads when it is readable
         else:
@@ -705,6 +708,10 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
             self.stop()
         else:
             self.call_soon_threadsafe(self.stop)
+
+
+def _once_more(callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+    callback(*args)
 
 
 def _nanoseconds_to_spin(spin: Any) -> int:

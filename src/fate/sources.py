@@ -49,6 +49,13 @@ class Shared:
                 del self.sources[key]
 
     def burn(self) -> None:
+        try:
+            self._burn()
+        except BaseException:  # an interrupt: a signal comes once, and all that wait for it shall hear of it
+            self._burn()
+            raise
+
+    def _burn(self) -> None:
         for fuse, value in list(self.fuses.items()):
             if not fuse.is_over():
                 fuse.burn(value)
@@ -92,8 +99,8 @@ def _share(fate: Fate, fuse: Fuse, key: tuple[str, int], value: Any, arm: Arm) -
     def release() -> None:
         shared.leave(fuse)
         if not shared.fuses and fate._sources.get(key) is shared:
-            del fate._sources[key]
-            shared.disarm()
+            shared.disarm()  # first: an interrupt may have it done twice, and shall not have it left out
+            fate._sources.pop(key, None)
 
     fuse._release = release
 
@@ -202,9 +209,13 @@ def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
         except OSError as error:
             raise source_error(error, f"wait for process {pid}") from error
 
-        def release() -> None:
+        opened = True
+
+        def release() -> None:  # perhaps twice, if an interrupt came
+            nonlocal opened
             fate._remove_reader(pidfd)
-            os.close(pidfd)
+            if opened:
+                opened = False; os.close(pidfd)  # noqa: E702  # fmt: skip  # nothing comes between them
 
         def ended() -> None:
             popen = child if isinstance(child, subprocess.Popen) else None

@@ -166,6 +166,7 @@ class Engine(Owner):
         _told: bool
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
+        _nth: Callable[[list[Any], int], Handle]
 
     def __cinit__(self, *arguments: Any, **options: Any) -> None:
         self._closed = True  # until it is made: a subclass may forget to, and there is nothing to work with
@@ -377,12 +378,11 @@ class Engine(Owner):
             handle.cause = 0  # whatever runs there now has not caused it
         if self._asleep:
             try:
+                self._asleep = False  # before it wakes, for then it may sleep again
                 self._wake()
             except BaseException:  # a signal's handler: the loop shall not sleep on
                 self._wake()
                 raise
-            finally:
-                self._asleep = False
         return handle
 
     def call_later(
@@ -528,7 +528,7 @@ class Engine(Owner):
         """What a poll appended from `first` on comes many times: a new id for each."""
         queue = self._queue
         for index in range(first, len(queue)):
-            handle = queue[index]
+            handle = self._nth(queue, index) if COMPILED else queue[index]
             if handle is not None and handle._kind >= LASTING:  # else a thread pushed it, or a signal's handler took it
                 self._last_id += 1
                 handle.id = self._last_id
@@ -630,7 +630,8 @@ class Engine(Owner):
                     if self._instrument is not None:
                         error = self._run_watched(handle, self._instrument, queue, head)
                     elif handle._kind == SOURCE:
-                        queue[head] = None
+                        if not fast:  # else it has been taken out
+                            queue[head] = None
                         error = handle._fire()
                     elif not fast:
                         try:
@@ -762,20 +763,26 @@ class Engine(Owner):
         unsettled = self._unsettled
         try:
             while self._settled < len(unsettled):  # it may get longer, and what is done may come here again
-                handle = unsettled[self._settled]
+                handle = self._nth(unsettled, self._settled) if COMPILED else unsettled[self._settled]
                 self._settled += 1
-                try:
+                if COMPILED:
                     handle._settle()
-                except BaseException:
-                    if not COMPILED:  # a signal's handler may have raised it, in the midst of it
-                        unsettled.append(handle)
-                    raise
+                else:
+                    self._settle_one(handle)
         finally:
             if self._settled == len(unsettled) == 1:
                 pop_last(unsettled); self._settled = 0  # noqa: E702  # fmt: skip  # an eighth of what the next takes
             else:
                 del unsettled[: self._settled]; self._settled = 0  # noqa: E702  # fmt: skip
         return 0
+
+    def _settle_one(self, handle: Handle) -> None:
+        """Uncompiled: a signal's handler may raise in the midst of it, and then it is done again."""
+        try:
+            handle._settle()
+        except BaseException:
+            self._unsettled.append(handle)
+            raise
 
     def _run_watched(
         self, handle: Handle, instrument: Instrument, queue: list[Any], place: int

@@ -360,11 +360,13 @@ class Connections:
         *how: Any,
     ) -> None:
         """A listening socket is readable: take the connections that wait there, as many as can wait at most."""
-        if not self._native or sock.family not in FAMILIES or not _is_plain(sock):
+        family = sock.family
+        if not self._native or family not in FAMILIES or not _is_plain(sock):
             accept_one_by_one: Any = super()._accept_connection  # type: ignore[misc]
             accept_one_by_one(protocol_factory, sock, sslcontext, server, backlog, *how)
             return
         listening = sock.fileno()
+        kind, proto = sock.type | socket.SOCK_NONBLOCK, sock.proto  # each is an enumeration, and dear to ask for
         for _ in range(backlog + 1):  # the kernel lets one more wait
             try:
                 taken = accept(sock, listening)
@@ -397,7 +399,7 @@ class Connections:
                 return
             fd, peer = taken
             try:
-                connection = socket.socket(sock.family, sock.type | socket.SOCK_NONBLOCK, sock.proto, fileno=fd)
+                connection = socket.socket(family, kind, proto, fileno=fd)
             except BaseException:
                 os.close(fd)
                 raise
@@ -413,11 +415,11 @@ class Connections:
         """Make the protocol and the transport of a connection that was accepted."""
         protocol = None
         try:
-            if _is_closed(server):
+            if server is not None and server._sockets is None:  # the connection came too late
                 connection.close()
                 return
             protocol = protocol_factory()
-            if _is_plain(connection):
+            if type(connection) is PYTHONS or _is_plain(connection):
                 Stream(self, connection, protocol, None, None, server, peer)
             else:  # a program has put a class of its own in the place of `socket.socket`
                 self._make_socket_transport(connection, protocol, extra={"peername": unpack(peer)}, server=server)

@@ -348,7 +348,11 @@ class Stream(Seated):
             return 0
         if count == 0:
             return self._read_end()
-        if self._edge and (count >= len(buffer) or self._index):
+        if self._edge and (
+            count >= len(buffer)
+            or self._index
+            or (type(buffer) is not bytearray and type(buffer) is not memoryview)  # it may say it is longer than it is
+        ):
             self._engine.queue_source(self)
         try:
             self._protocol.buffer_updated(count)
