@@ -557,6 +557,17 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         super().close()
         self._forget_all()
 
+    def _close_self_pipe(self) -> None:
+        """As asyncio's, which an interrupt may cut short: it is called again when the loop is closed again then."""
+        for name in ("_ssock", "_csock"):
+            sock = getattr(self, name)
+            if sock is not None:
+                if name == "_ssock":
+                    self._remove_reader(sock.fileno())
+                sock.close()
+                setattr(self, name, None)
+        self._internal_fds = 0
+
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not getattr(self, "_closed", True):  # else an exception came before it had begun to be
             if not self._ended:  # the article's programs end with their run()
@@ -779,7 +790,21 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     """
     if events._get_running_loop() is not None:
         raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
-    with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
-        loop: Any = runner.get_loop()
-        loop._be_wary()
-        return runner.run(main)
+    runner = asyncio.Runner(loop_factory=Fate, debug=debug)
+    try:
+        try:
+            with runner:
+                loop: Any = runner.get_loop()
+                loop._be_wary()
+                return runner.run(main)
+        finally:
+            _let_go_of_sigint(runner)
+    finally:
+        _let_go_of_sigint(runner)  # an interrupt may have cut the first one short
+
+
+def _let_go_of_sigint(runner: asyncio.Runner) -> None:
+    """Put Ctrl-C's handler back if an interrupt kept `runner` from doing so."""
+    handler = signals.getsignal(signals.SIGINT)
+    if getattr(getattr(handler, "func", None), "__self__", None) is runner:
+        signals.signal(signals.SIGINT, signals.default_int_handler)
