@@ -68,7 +68,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter the loop's own may be closed before it
-HANDLE_RUN = asyncio.Handle._run
 STDLIB_NAMES = {
     SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
@@ -491,8 +490,8 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         """
         self._check_closed()
         self._check_running()
-        if asyncio.Handle._run is not HANDLE_RUN or self._run_by is not None:
-            self.run_by(None if asyncio.Handle._run is HANDLE_RUN else self._run_as_asyncio)
+        if _runs_otherwise() or self._run_by is not None:
+            self.run_by(self._run_as_asyncio if _runs_otherwise() else None)
             self._watch_callbacks()
         try:
             running.run(self)
@@ -701,6 +700,11 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
             self.stop()
         else:
             self.call_soon_threadsafe(self.stop)
+
+
+def _runs_otherwise() -> bool:
+    """Whether a program has put something in the place of `asyncio.Handle._run`, perhaps before Fate was imported."""
+    return getattr(asyncio.Handle._run, "__globals__", None) is not vars(events)
 
 
 def _once_more(callback: Callable[..., object], args: tuple[Any, ...]) -> None:
