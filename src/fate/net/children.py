@@ -70,12 +70,12 @@ class ChildCalls(SelectorEventLoop):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             watcher: Any = events.get_child_watcher()  # type: ignore[attr-defined,unused-ignore]
-        with watcher:
-            if not watcher.is_active():
+        with watcher as entered:
+            if not entered.is_active():
                 raise RuntimeError("asyncio.get_child_watcher() is not activated: attach it to a loop that runs")
 
             def watch(pid: int, transport: Any) -> None:
-                watcher.add_child_handler(pid, self._child_watcher_callback, transport)  # type: ignore[attr-defined]
+                entered.add_child_handler(pid, self._child_watcher_callback, transport)  # type: ignore[attr-defined]
 
             return await processes.start(self, watch, *arguments, **options)
 
