@@ -71,11 +71,13 @@ class ChildCalls(SelectorEventLoop):
             warnings.simplefilter("ignore", DeprecationWarning)
             watcher: Any = events.get_child_watcher()  # type: ignore[attr-defined,unused-ignore]
         with watcher as entered:
-            if not entered.is_active():
+            if sys.version_info < (3, 12):
+                watcher = entered  # as asyncio there has it
+            if not watcher.is_active():
                 raise RuntimeError("asyncio.get_child_watcher() is not activated: attach it to a loop that runs")
 
             def watch(pid: int, transport: Any) -> None:
-                entered.add_child_handler(pid, self._child_watcher_callback, transport)  # type: ignore[attr-defined]
+                watcher.add_child_handler(pid, self._child_watcher_callback, transport)  # type: ignore[attr-defined]
 
             return await processes.start(self, watch, *arguments, **options)
 

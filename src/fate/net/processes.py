@@ -23,6 +23,7 @@ from typing import Any
 from fate.net.connections import Connections
 
 Pipes: Any = transports.SubprocessTransport
+LOOK = os.WEXITED | os.WNOHANG | os.WNOWAIT
 PATIENCE = 0.01  # seconds that an exit waits to be told for the pipes to end too, as most do at once
 CONNECT = {"connect_read_pipe": Connections.connect_read_pipe, "connect_write_pipe": Connections.connect_write_pipe}
 
@@ -73,9 +74,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
 
     def _connects_by_program(self) -> bool:
         """Whether the program, and not Fate, says how pipes are connected."""
-        return any(
-            getattr(getattr(self._loop, name), "__func__", None) is not usual for name, usual in CONNECT.items()
-        )
+        return any(getattr(getattr(self._loop, name), "__func__", None) is not usual for name, usual in CONNECT.items())
 
     async def _connect_by_program(self, waiter: Any) -> None:
         """As `_connect`, in the task of who starts the child. What is raised in between leaves no pipe open."""
@@ -181,7 +180,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
             if loop.get_debug():
                 logger.warning("Close running child process: kill %r", self)
             with suppress(PermissionError, ChildProcessError, ProcessLookupError):  # it has other rights, or is gone
-                if self._pid is not None and os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                if self._pid is not None and os.waitid(os.P_PID, self._pid, LOOK) is None:
                     self._proc.kill()  # which would take the exit code of one that has ended
 
 
