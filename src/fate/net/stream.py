@@ -16,6 +16,7 @@ import sys
 import warnings
 from asyncio import base_events, constants, protocols, selector_events, trsock
 from asyncio.log import logger
+from errno import EBADF
 from typing import TYPE_CHECKING, Any, cast
 
 from fate._native import compiled, copy_of
@@ -261,11 +262,14 @@ class Stream(Seated):
 
     def _watch(self) -> int:
         engine = self._engine
+        if fd_of(self._socket) < 0:  # closed behind our back: the number may be another's
+            self._fatal_error(_os_error(EBADF), "Fatal read error on socket transport")
+            return 0
         self._owns_context = engine.prepare_source(self)
         if self._edge:
             engine._poll.set_source(self._sock_fd, self)
         else:
-            engine._poll.set_reader(self._sock_fd, self)
+            engine._poll.add_reader(self._sock_fd, self)
         self._watched = True
         return 0
 
@@ -273,7 +277,7 @@ class Stream(Seated):
         if self._watched:
             self._watched = False
             if not self._engine._closed:
-                self._engine._poll.set_reader(self._sock_fd, None)
+                self._engine._poll.drop_reader(self._sock_fd, self)
         return 0
 
     def _read(self) -> int:
@@ -344,7 +348,11 @@ class Stream(Seated):
             return 0
         if count == 0:
             return self._read_end()
-        if self._edge and (count >= len(buffer) or self._index):
+        if self._edge and (
+            count >= len(buffer)
+            or self._index
+            or (type(buffer) is not bytearray and type(buffer) is not memoryview)  # it may say it is longer than it is
+        ):
             self._engine.queue_source(self)
         try:
             self._protocol.buffer_updated(count)
@@ -581,16 +589,16 @@ class Stream(Seated):
     def _wait(self) -> int:
         engine = self._engine
         self._writer = engine.make_handle(self._write_ready, ())
-        engine._poll.set_writer(self._sock_fd, self._writer)
+        engine._poll.add_writer(self._sock_fd, self._writer)
         return 0
 
     def _unwait(self) -> int:
         writer = self._writer
         self._writer = None
         if writer is not None:
-            writer.cancel()
             if not self._engine._closed:
-                self._engine._poll.set_writer(self._sock_fd, None)
+                self._engine._poll.drop_writer(self._sock_fd, writer)
+            writer.cancel()
         return 0
 
     def _write_ready(self) -> None:
@@ -727,6 +735,8 @@ class Stream(Seated):
                 self._unwait()
             self._conn_lost += 1
             self._engine.call_soon(self._call_connection_lost, None)
+        elif fd_of(self._socket) < 0:  # closed behind our back: it will never be writable
+            self._give_up(_os_error(EBADF), None)
 
     def abort(self) -> None:
         """Close the connection now: what waits for the peer is lost."""
