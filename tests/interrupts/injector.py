@@ -337,6 +337,8 @@ class Lines:
     def _mine(self, frame: FrameType) -> bool:
         name = frame.f_code.co_filename
         caller = "" if frame.f_back is None else frame.f_back.f_code.co_filename
+        if frame.f_back is not None and frame.f_back.f_code.co_name in ("_turn", "_run_plainly"):
+            caller = ""  # these run what is not Fate's, and call it not themselves
         if name == self.spared or (frame.f_code.co_name == "call_soon" and not caller.startswith(PACKAGE)):
             return False  # asyncio's futures forget whom they wake when it raises, with each loop that is Python's
         return name.startswith((PACKAGE, RUNNERS))
