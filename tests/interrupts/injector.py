@@ -160,7 +160,7 @@ class World:
         for number, one in enumerate([*self.burned, *self.compounds]):
             append, what = self.mark("burned", number)
             one.add_handler(append, what)
-            one._watch(shield.over(lambda told=self.mark("told", number): told[0](told[1]) if told[1] not in self.seen else None))
+            one._watch(shield.over(partial(self.tell, self.mark("told", number)[1])))
             loop.call_soon(one.burn, number) if number < 4 else None
         self.deferred: Deferred = Deferred()
         for index in range(4):
@@ -180,6 +180,11 @@ class World:
         """A callback that is to be called once, and its argument."""
         self.wanted[what] += 1
         return self.seen.append, what
+
+    def tell(self, what: Any) -> None:
+        """A fuse is over: whoever watches may be told twice."""
+        if what not in self.seen:
+            self.seen.append(what)
 
     async def connect(self) -> None:
         loop = self.loop
@@ -347,7 +352,7 @@ class Lines:
         return self.line if self._mine(frame) else None
 
     def line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        # Where a `try` begins stands an instruction that does nothing. No signal is ever handled there, and what a trace
+        # Where a `try` begins stands an instruction that does nothing. No signal is handled there, and what a trace
         # function raises at an inner one is caught by no `finally` around it.
         if event == "line" and not shield.depth and frame.f_code.co_code[frame.f_lasti] != NOP:
             self.count += 1
