@@ -160,8 +160,7 @@ class World:
         for number, one in enumerate([*self.burned, *self.compounds]):
             append, what = self.mark("burned", number)
             one.add_handler(append, what)
-            tell, told = self.mark("told", number)
-            one._watch(shield.over(lambda tell=tell, told=told: None if told in self.seen else tell(told)))
+            one._watch(shield.over(partial(self.tell, self.mark("told", number)[1])))
             loop.call_soon(one.burn, number) if number < 4 else None
         self.deferred: Deferred = Deferred()
         for index in range(4):
@@ -181,6 +180,11 @@ class World:
         """A callback that is to be called once, and its argument."""
         self.wanted[what] += 1
         return self.seen.append, what
+
+    def tell(self, what: Any) -> None:
+        """A fuse is over: whoever watches may be told twice."""
+        if what not in self.seen:
+            self.seen.append(what)
 
     async def connect(self) -> None:
         loop = self.loop
@@ -338,6 +342,8 @@ class Lines:
     def _mine(self, frame: FrameType) -> bool:
         name = frame.f_code.co_filename
         caller = "" if frame.f_back is None else frame.f_back.f_code.co_filename
+        if frame.f_back is not None and frame.f_back.f_code.co_name in ("_turn", "_run_plainly"):
+            caller = ""  # these run what is not Fate's, and call it not themselves
         if name == self.spared or (frame.f_code.co_name == "call_soon" and not caller.startswith(PACKAGE)):
             return False  # asyncio's futures forget whom they wake when it raises, with each loop that is Python's
         return name.startswith((PACKAGE, RUNNERS))
@@ -346,8 +352,8 @@ class Lines:
         return self.line if self._mine(frame) else None
 
     def line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        # Where a `try` begins stands an instruction that does nothing. No signal is ever handled there, and what a
-        # trace function raises at an inner one is caught by no `finally` around it.
+        # Where a `try` begins stands an instruction that does nothing. No signal is handled there, and what a trace
+        # function raises at an inner one is caught by no `finally` around it.
         if event == "line" and not shield.depth and frame.f_code.co_code[frame.f_lasti] != NOP:
             self.count += 1
             if self.count == self.stop_at:

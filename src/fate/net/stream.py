@@ -178,14 +178,17 @@ class Stream(Seated):
         self._lost = self._closing = True
         self._conn_lost += 1
         self._protocol = self._engine = self._loop = self._snapshot = None
-        self._socket.close()
         server = self._server
         self._server = None
+        if not words:  # 3.13 cannot show a warning any more when it ends, and says that instead
+            try:
+                self._socket.close()
+            except Exception:
+                pass
+            return
+        self._socket.close()
         try:
-            if words:  # 3.13 cannot show a warning any more when it ends, and says that instead
-                warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
-        except AttributeError:
-            pass  # the interpreter ends, and has taken away what this module's names stood for
+            warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
         finally:
             if server is not None and ATTACH_NAMES_IT:
                 server._detach(self)
