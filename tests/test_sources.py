@@ -402,3 +402,20 @@ def test_a_fuse_waits_for_one_thing(loop: Fate, pair: Pair) -> None:
 def test_a_fuse_says_what_it_waits_for(loop: Fate, pair: Pair) -> None:
     near, _ = pair
     assert repr(loop.get_fuse(readable=near.fileno())) == f"<Fuse burning readable={near.fileno()}>"
+
+
+@pytest.mark.parametrize("kind", ["popen", "number"])
+def test_a_process_whose_exit_code_somebody_else_has_read_does_not_hold_the_loop(loop: Fate, kind: str) -> None:
+    """Its number may be that of a child that runs."""
+    popen = child("raise SystemExit(3)")
+    fuse = loop.get_fuse(process=popen if kind == "popen" else popen.pid)
+    os.waitpid(popen.pid, 0)
+    assert wait(loop, fuse) is None
+    popen.returncode = 3
+
+
+def test_a_popen_that_was_asked_while_a_fuse_waits_has_its_code_still(loop: Fate) -> None:
+    popen = child("raise SystemExit(3)")
+    fuse = loop.get_fuse(process=popen)
+    assert popen.wait() == 3
+    assert wait(loop, fuse) == 3

@@ -59,16 +59,17 @@ from fate.net.datagram import SERVED, DatagramTransport
 from fate.net.files import FileCalls
 from fate.net.names import NameCalls
 from fate.net.poll import EpollPoll, SelectorPoll
+from fate.net.signals import Heard, SignalCalls
 from fate.net.sockets import SOCKET, SocketCalls
 
 if TYPE_CHECKING:
     from fate.net.packet import Match, PacketFuse
+    from fate.net.processes import ChildTransport
     from fate.net.receiver import Receiver
 
 T = TypeVar("T")
 
 CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter the loop's own may be closed before it
-HANDLE_RUN = asyncio.Handle._run
 STDLIB_NAMES = {
     SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
@@ -146,7 +147,7 @@ class End:
             self.loop.stop()
 
 
-class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
+class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, SignalCalls):  # type: ignore[misc]  # its handles are not asyncio.Handle
     """The event manager: one object that waits for everything, in one thread. It is an asyncio event loop too.
 
     selector: any `selectors.BaseSelector` to wait with, or a `Poll` of the engine's own. None, the default: epoll
@@ -162,7 +163,7 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
     # of its methods. `call_soon` takes a fifth longer then.
     __slots__ = (
         "_awaited", "_awaiting", "_can_watch", "_children", "_current_handle", "_ended", "_endings", "_fuses_ended",
-        "_held", "_lit", "_names", "_receivers", "_shut_down", "_sources", "_stacks", "_telling", "_threads",
+        "_heard", "_held", "_lit", "_names", "_receivers", "_shut_down", "_sources", "_stacks", "_telling",
     )  # fmt: skip
 
     time = Time()
@@ -222,11 +223,12 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         self._lit: MutableMapping[Fuse, None] | None = None  # made when the first fuse is, as the next two
         self._stacks: MutableMapping[Handle, Any] | None = None  # in debug mode: who made which
         self._sources: dict[tuple[str, int], sources.Shared] = {}
-        self._files: MutableMapping[int, Any] | None = None  # watched, and perhaps closed meanwhile
+        self._files: MutableMapping[Any, list[Any]] | None = None  # watched, and perhaps closed meanwhile
         self._held: set[object] = set()  # tasks that nobody else holds: asyncio itself refers to them weakly
         self._receivers: dict[Hashable, Receiver] = {}
-        self._children: dict[int, int] = {}
-        self._can_watch = self._names = self._threads = None
+        self._children: dict[int, ChildTransport] = {}
+        self._heard: dict[int, Heard] = {}
+        self._can_watch = self._names = None
         self._shut_down = False  # shutdown() came before run()
         self._ended = False  # the article's run() has ended
 
@@ -295,10 +297,13 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         return f"<{' '.join(parts)}>"
 
     def _callback_failed(self, handle: Handle, error: BaseException) -> None:
+        again = getattr(handle._callback, "again", False)
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
-            if getattr(handle._callback, "again", False):
+            if again:
                 self.call_soon(handle._callback, *handle._args)
             raise error
+        if again:  # a signal's handler may raise anything; should it be no such thing, once is enough
+            self.call_soon(_once_more, handle._callback, handle._args)
         if handle._callback is None:
             callback = repr(handle)  # a transport, which reads when it is readable
         else:
@@ -394,45 +399,78 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
     def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
         self._check_closed()
         handle = self.make_handle(callback, args)
-        self._poll.add_reader(self._watched(fd), handle)
+        number = _fileno(fd)
+        self._poll.add_reader(number, handle)
+        if number is not fd:
+            self._note_file(fd, number, handle, 0)
         return handle
 
     def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
         self._check_closed()
         handle = self.make_handle(callback, args)
-        self._poll.add_writer(self._watched(fd), handle)
+        number = _fileno(fd)
+        self._poll.add_writer(number, handle)
+        if number is not fd:
+            self._note_file(fd, number, handle, 1)
         return handle
 
     def _remove_reader(self, fd: Any) -> bool:
-        return not self._closed and fd != CLOSED and self._poll.remove_reader(self._unwatched(fd))
+        if self._closed or fd == CLOSED:
+            return False
+        try:
+            number = _fileno(fd)
+        except ValueError:
+            if self._remove_closed(fd, 0):
+                return True
+            raise
+        return self._poll.remove_reader(number)
 
     def _remove_writer(self, fd: Any) -> bool:
-        return not self._closed and fd != CLOSED and self._poll.remove_writer(self._unwatched(fd))
-
-    def _watched(self, fd: Any) -> int:
-        """The descriptor of what shall be watched; a file object is remembered."""
-        number = _fileno(fd)
-        if number is not fd:
-            if self._files is None:
-                self._files = weakref.WeakValueDictionary()
-            with suppress(TypeError):  # it cannot be referred to weakly
-                self._files[number] = fd
-        elif self._files:
-            self._files.pop(number, None)
-        return number
-
-    def _unwatched(self, fd: Any) -> int:
-        """The descriptor of what shall not be watched any more. A file object that is closed by now has the one it had
-        when it was added, as with asyncio's selectors: anyio closes its sockets before it takes them out."""
+        if self._closed or fd == CLOSED:
+            return False
         try:
-            return _fileno(fd)
+            number = _fileno(fd)
         except ValueError:
-            files = self._files or {}
-            for number, file in files.items():
-                if file is fd:
-                    del files[number]
-                    return number
+            if self._remove_closed(fd, 1):
+                return True
             raise
+        return self._poll.remove_writer(number)
+
+    def _note_file(self, file: Any, number: int, handle: Handle, direction: int) -> None:
+        """Remember what was added for a file object, should it be closed before it is removed."""
+        if self._files is None:
+            self._files = weakref.WeakKeyDictionary()
+        with suppress(TypeError):  # it cannot be referred to weakly
+            noted = self._files.get(file)
+            if noted is None or noted[0] != number:
+                noted = self._files[file] = [number, None, None]
+            noted[1 + direction] = weakref.ref(handle)
+
+    def _remove_closed(self, file: Any, direction: int) -> bool:
+        """Remove what was added for a file object that is closed by now: anyio closes its sockets before it takes them
+        out. Who has come to its number since then stays. Returns whether there was something."""
+        noted: Any = None
+        with suppress(TypeError):
+            noted = (self._files or {}).get(file)
+        handle = None if noted is None or noted[1 + direction] is None else noted[1 + direction]()
+        if handle is None or handle.cancelled():
+            return False
+        if direction:
+            self._poll.drop_writer(noted[0], handle)
+        else:
+            self._poll.drop_reader(noted[0], handle)
+        handle.cancel()
+        return True
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        """As asyncio's, but for a transport whose socket was closed: the number is no longer its own."""
+        number = fd if isinstance(fd, int) else _number_of(fd)
+        try:
+            transport = self._transports[number]
+        except KeyError:
+            return
+        if not transport.is_closing() and _number_of(transport.get_extra_info("socket")) == number:
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
 
     @property
     def _ready(self) -> Any:
@@ -488,8 +526,8 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         """
         self._check_closed()
         self._check_running()
-        if asyncio.Handle._run is not HANDLE_RUN or self._run_by is not None:
-            self.run_by(None if asyncio.Handle._run is HANDLE_RUN else self._run_as_asyncio)
+        if _runs_otherwise() or self._run_by is not None:
+            self.run_by(self._run_as_asyncio if _runs_otherwise() else None)
             self._watch_callbacks()
         try:
             running.run(self)
@@ -524,25 +562,6 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
             raise RuntimeError("Event loop stopped before Future completed.")
         return task.result()
 
-    def _hear_signals(self) -> None:
-        """Have every signal wake the poll: of one that came just before it, Python would tell us only after it."""
-        try:
-            other = signals.set_wakeup_fd(self._csock.fileno(), warn_on_full_buffer=False)
-        except ValueError:  # only the main thread gets signals
-            return
-        if other not in (CLOSED, self._csock.fileno()):
-            signals.set_wakeup_fd(other)  # somebody else hears them
-
-    def _unhear_signals(self) -> None:
-        if self._signal_handlers:
-            return  # asyncio's own, which stay
-        try:
-            other = signals.set_wakeup_fd(CLOSED)
-        except ValueError:
-            return
-        if other not in (CLOSED, self._csock.fileno()):
-            signals.set_wakeup_fd(other)
-
     def close(self) -> None:
         """Cancel all fuses and let go of every descriptor. A closed loop does not open again; closing it twice is fine.
 
@@ -551,8 +570,21 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
         if self._lit and not self._closed and not self.is_running():
             for fuse in list(self._lit):
                 fuse.cancel()
+        if not self._closed and not self.is_running() and not sys.is_finalizing():
+            self._let_go_of_signals()
         super().close()
         self._forget_all()
+
+    def _close_self_pipe(self) -> None:
+        """As asyncio's, which an interrupt may cut short: it is called again when the loop is closed again then."""
+        for name in ("_ssock", "_csock"):
+            sock = getattr(self, name)
+            if sock is not None:
+                if name == "_ssock":
+                    self._remove_reader(sock.fileno())
+                sock.close()
+                setattr(self, name, None)
+        self._internal_fds = 0
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not getattr(self, "_closed", True):  # else an exception came before it had begun to be
@@ -689,6 +721,15 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls): 
             self.call_soon_threadsafe(self.stop)
 
 
+def _runs_otherwise() -> bool:
+    """Whether a program has put something in the place of `asyncio.Handle._run`, perhaps before Fate was imported."""
+    return getattr(asyncio.Handle._run, "__globals__", None) is not vars(events)
+
+
+def _once_more(callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+    callback(*args)
+
+
 def _nanoseconds_to_spin(spin: Any) -> int:
     if isinstance(spin, bool) or not isinstance(spin, (int, float)):
         raise LoopOptionError(f"spin is a number of seconds, not {spin!r}")
@@ -697,15 +738,16 @@ def _nanoseconds_to_spin(spin: Any) -> int:
     return int(spin * 1e9)
 
 
+def _number_of(file: Any) -> int:
+    try:
+        return int(file.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"Invalid file object: {file!r}") from None
+
+
 def _fileno(fd: Any) -> int:
     """The descriptor of an integer or of a file object, as `selectors` takes them."""
-    if isinstance(fd, int):
-        number = fd
-    else:
-        try:
-            number = int(fd.fileno())
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"Invalid file object: {fd!r}") from None
+    number = fd if isinstance(fd, int) else _number_of(fd)
     if number < 0:
         raise ValueError(f"Invalid file descriptor: {number}")
     return number
@@ -772,7 +814,21 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     """
     if events._get_running_loop() is not None:
         raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
-    with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
-        loop: Any = runner.get_loop()
-        loop._be_wary()
-        return runner.run(main)
+    runner = asyncio.Runner(loop_factory=Fate, debug=debug)
+    try:
+        try:
+            with runner:
+                loop: Any = runner.get_loop()
+                loop._be_wary()
+                return runner.run(main)
+        finally:
+            _let_go_of_sigint(runner)
+    finally:
+        _let_go_of_sigint(runner)  # an interrupt may have cut the first one short
+
+
+def _let_go_of_sigint(runner: asyncio.Runner) -> None:
+    """Put Ctrl-C's handler back if an interrupt kept `runner` from doing so."""
+    handler = signals.getsignal(signals.SIGINT)
+    if getattr(getattr(handler, "func", None), "__self__", None) is runner:
+        signals.signal(signals.SIGINT, signals.default_int_handler)

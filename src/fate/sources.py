@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from fate.core.fuse import Fuse
 from fate.errors import SourceError, source_error
+from fate.net.children import exit_code
 from fate.net.poll import watchers
 
 if TYPE_CHECKING:
+    from fate.core.handle import Handle
     from fate.loop import Fate
 
 INT_LIMIT = 2**31  # what C calls an int ends before it: descriptors and process ids
@@ -47,6 +49,13 @@ class Shared:
                 del self.sources[key]
 
     def burn(self) -> None:
+        try:
+            self._burn()
+        except BaseException:  # an interrupt: a signal comes once, and all that wait for it shall hear of it
+            self._burn()
+            raise
+
+    def _burn(self) -> None:
         for fuse, value in list(self.fuses.items()):
             if not fuse.is_over():
                 fuse.burn(value)
@@ -90,8 +99,8 @@ def _share(fate: Fate, fuse: Fuse, key: tuple[str, int], value: Any, arm: Arm) -
     def release() -> None:
         shared.leave(fuse)
         if not shared.fuses and fate._sources.get(key) is shared:
-            del fate._sources[key]
-            shared.disarm()
+            shared.disarm()  # first: an interrupt may have it done twice, and shall not have it left out
+            fate._sources.pop(key, None)
 
     fuse._release = release
 
@@ -102,8 +111,8 @@ def _readable(fate: Fate, fuse: Fuse, source: Any) -> None:
     def arm(shared: Shared) -> Callable[[], object]:
         if watchers(fate._poll, fd)[0] is not None:
             raise SourceError(0, f"cannot wait until {source!r} is readable: somebody else reads from it on this loop")
-        _ready(fate.add_reader, fd, shared, source)
-        return lambda: fate._remove_reader(fd)
+        handle = _ready(fate, fate._add_reader, fd, shared, source)
+        return lambda: _disarm(fate, fate._poll.drop_reader, fd, handle)
 
     _share(fate, fuse, ("readable", fd), source, arm)
 
@@ -114,8 +123,8 @@ def _writable(fate: Fate, fuse: Fuse, source: Any) -> None:
     def arm(shared: Shared) -> Callable[[], object]:
         if watchers(fate._poll, fd)[1] is not None:
             raise SourceError(0, f"cannot wait until {source!r} is writable: somebody else writes to it on this loop")
-        _ready(fate.add_writer, fd, shared, source)
-        return lambda: fate._remove_writer(fd)
+        handle = _ready(fate, fate._add_writer, fd, shared, source)
+        return lambda: _disarm(fate, fate._poll.drop_writer, fd, handle)
 
     _share(fate, fuse, ("writable", fd), source, arm)
 
@@ -138,9 +147,10 @@ def _descriptor(source: Any) -> int:
     return fd
 
 
-def _ready(add: Callable[..., object], fd: int, shared: Shared, source: Any) -> None:
+def _ready(fate: Fate, add: Callable[..., Handle], fd: int, shared: Shared, source: Any) -> Handle:
     try:
-        add(fd, shared.burn)
+        fate._ensure_fd_no_transport(fd)
+        return add(fd, shared.burn)
     except PermissionError as error:
         raise SourceError(
             error.errno, f"cannot wait for {source!r}: a regular file is always ready, just read or write it"
@@ -149,6 +159,13 @@ def _ready(add: Callable[..., object], fd: int, shared: Shared, source: Any) -> 
         raise source_error(error, f"wait for {source!r}") from error
     except RuntimeError as error:
         raise SourceError(0, f"cannot wait for {source!r}: {error}") from error
+
+
+def _disarm(fate: Fate, drop: Callable[[int, Handle], None], fd: int, handle: Handle) -> None:
+    """By the handle: if the file was closed, the number may be another's, who goes on waiting."""
+    if not fate.is_closed():
+        drop(fd, handle)
+    handle.cancel()
 
 
 def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
@@ -165,7 +182,13 @@ def _signal(fate: Fate, fuse: Fuse, number: int) -> None:
                 "" if threading.current_thread() is threading.main_thread() else "; only the main thread gets signals"
             )
             raise SourceError(0, f"cannot wait for signal {number!r}: {error}{hint}") from error
-        return lambda: fate.remove_signal_handler(number)
+        handle = fate._signal_handlers.get(number)  # none in a universe
+
+        def disarm() -> None:
+            if fate._signal_handlers.get(number) is handle:  # else another has taken its place
+                fate.remove_signal_handler(number)
+
+        return disarm
 
     _share(fate, fuse, ("signal", number), number, arm)
 
@@ -186,12 +209,20 @@ def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
         except OSError as error:
             raise source_error(error, f"wait for process {pid}") from error
 
-        def release() -> None:
+        opened = True
+
+        def release() -> None:  # perhaps twice, if an interrupt came
+            nonlocal opened
             fate._remove_reader(pidfd)
-            os.close(pidfd)
+            if opened:
+                opened = False; os.close(pidfd)  # noqa: E702  # fmt: skip  # nothing comes between them
+
+        def ended() -> None:
+            popen = child if isinstance(child, subprocess.Popen) else None
+            fuse.burn(exit_code(pidfd, pid, popen))
 
         fuse._release = release
-        fate._add_reader(pidfd, lambda: fuse.burn(_exit_code(child)))
+        fate._add_reader(pidfd, ended)
         return
 
     def wait() -> None:

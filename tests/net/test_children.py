@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support import DEADLINE, python, run_until, turns
+from support import DEADLINE, descriptors, python, run_until, turns
 
 import fate
 from fate import Fate
@@ -126,15 +126,15 @@ def test_no_descriptor_is_left(loop: Fate) -> None:
 
     run(loop, main())
     turns(loop, 3)
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     for _ in range(5):
         run(loop, main())
         turns(loop, 3)
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert not descriptors() - before
 
 
 def test_a_loop_that_is_closed_lets_go_of_its_children() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     loop = Fate()
     process = loop.run_until_complete(shell("read line", stdin=PIPE))
     pid = process.pid
@@ -151,7 +151,7 @@ def test_a_loop_that_is_closed_lets_go_of_its_children() -> None:
         gc.collect()
     with pytest.raises(ChildProcessError):  # asyncio's transport has waited for it
         os.waitpid(pid, 0)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not descriptors() - before
 
 
 def test_without_a_descriptor_for_the_child_a_thread_waits(loop: Fate, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,3 +268,118 @@ def test_a_pipe_is_read_without_large_buffers(loop: Fate) -> None:
 
     run(loop, main())
     assert max(sizes) <= 64 * 1024
+
+
+# -- a number outlives its process ------------------------------------------------------------------------------------
+
+
+def has_ended(pid: int) -> None:
+    """Wait until it has; its exit code is still to be had, and the loop does not know."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill", "send_signal", "close", "poll"])
+def test_a_child_that_has_ended_by_itself_keeps_its_exit_code(
+    loop: Fate, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    async def main() -> int:
+        process = await shell("exit 3")
+        has_ended(process.pid)
+        transport: Any = process._transport  # type: ignore[attr-defined]
+        if how == "send_signal":
+            process.send_signal(signal.SIGTERM)
+        elif how == "close":
+            transport.close()
+        elif how == "poll":
+            transport.get_extra_info("subprocess").poll()
+        else:
+            getattr(process, how)()
+        codes = await asyncio.gather(process.wait(), process.wait(), process.wait())
+        assert set(codes) == {process.returncode}
+        return codes[0]
+
+    assert run(loop, main()) == 3
+    assert caplog.text == ""
+
+
+def test_a_signal_after_the_exit_code_was_read_reaches_nobody(loop: Fate, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    async def main() -> None:
+        process = await shell("read line", stdin=PIPE)
+        transport: Any = process._transport  # type: ignore[attr-defined]
+        process.kill()
+        has_ended(process.pid)
+        os.waitpid(process.pid, 0)  # from now on the number may be another's
+        monkeypatch.setattr(os, "kill", lambda *args: sent.append(args))
+        monkeypatch.setattr(os, "killpg", lambda *args: sent.append(args))
+        process.terminate()
+        transport.kill_group()
+        assert await process.wait() == 255
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+    run(loop, main())
+    assert sent == []
+
+
+def test_a_child_that_a_thread_waits_for_keeps_its_exit_code(
+    loop: Fate, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none_left(pid: int, flags: int = 0) -> int:
+        raise OSError(24, "Too many open files")
+
+    async def main() -> int:
+        assert can_watch()
+        loop._can_watch = True
+        monkeypatch.setattr(os, "pidfd_open", none_left)
+        process = await shell("read line; exit 3", stdin=PIPE)
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        has_ended(process.pid)
+        process.terminate()
+        return await process.wait()
+
+    assert run(loop, main()) == 3
+    assert caplog.text == ""
+
+
+@pytest.mark.skipif(not WATCHERS, reason="Python has no child watchers any more")
+def test_a_child_with_a_watcher_of_the_programs_keeps_its_exit_code() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        watcher = asyncio.SafeChildWatcher()  # type: ignore[attr-defined]
+        asyncio.set_child_watcher(watcher)  # type: ignore[attr-defined]
+        try:
+            loop = Fate()
+            watcher.attach_loop(loop)
+
+            async def main() -> int:
+                process = await shell("read line; exit 3", stdin=PIPE)
+                assert process.stdin is not None
+                process.stdin.write(b"\n")
+                has_ended(process.pid)
+                process.terminate()
+                return await process.wait()
+
+            assert run(loop, main()) == 3
+            watcher.close()
+            loop.close()
+        finally:
+            asyncio.set_child_watcher(None)  # type: ignore[attr-defined]
+
+
+def test_a_child_of_a_closed_loop_is_not_signalled_by_a_descriptor_that_is_anothers() -> None:
+    loop = Fate()
+    process = loop.run_until_complete(shell("read line", stdin=PIPE))
+    transport: Any = process._transport  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        loop.close()
+        assert transport._pidfd == -1
+        transport.kill()
+        assert os.waitpid(process.pid, 0)[1] == signal.SIGKILL
+        transport._proc.returncode = -signal.SIGKILL
+        transport._closed = True
+        del process, transport, loop
+        gc.collect()

@@ -306,6 +306,41 @@ def test_of_bytes_that_lie_about_themselves_their_content_is_sent(loop: fate.Fat
     theirs.close()
 
 
+class Roomy(bytearray):
+    def __len__(self) -> int:
+        return 1_000_000
+
+
+def test_a_buffer_that_says_it_is_longer_than_it_is_gets_all_that_comes(loop: fate.Fate) -> None:
+    class Filled(asyncio.BufferedProtocol):
+        got = b""
+
+        def get_buffer(self, sizehint: int) -> Any:
+            self.room = Roomy(10)
+            return self.room
+
+        def buffer_updated(self, nbytes: int) -> None:
+            self.got += bytes(memoryview(self.room)[:nbytes])
+            if len(self.got) == 5000:
+                loop.stop()
+
+    async def connect() -> Any:
+        listener = socket.create_server(("127.0.0.1", 0))
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+        listener.close()
+        return theirs, await loop.connect_accepted_socket(Filled, ours)
+
+    theirs, (transport, protocol) = loop.run_until_complete(connect())
+    theirs.send(bytes(5000))
+    loop.call_later(10, loop.stop)
+    loop.run_forever()
+    assert len(protocol.got) == 5000
+    transport.abort()
+    theirs.close()
+    loop.run_until_complete(asyncio.sleep(0))
+
+
 def test_what_the_kernel_does_not_take_of_an_odd_view_is_sent_later(loop: fate.Fate) -> None:
     ours, theirs = _connected()
     transport, _ = loop.run_until_complete(loop.connect_accepted_socket(asyncio.Protocol, ours))

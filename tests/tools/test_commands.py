@@ -390,6 +390,44 @@ def test_a_daemon_that_lets_go_of_the_output_is_left_alone(run: Run) -> None:
     os.kill(int(output), signal.SIGKILL)  # raises if it is not there
 
 
+def test_a_timeout_kills_the_group_of_a_command_that_has_ended_while_one_of_it_goes_on(run: Run) -> None:
+    error, lines = timed_out(run, ["sh", "-c", "sleep 1000 & echo $!"])
+    assert isinstance(error, errors.CommandTimeoutError)
+    run(gone(int(lines[0])))
+
+
+def test_a_timeout_kills_no_group_that_may_have_the_number_of_a_command_that_was_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody of the command's group is left: the one that has its output has a session of its own."""
+    killed: list[Any] = []
+    monkeypatch.setattr(os, "killpg", lambda *args: killed.append(args))
+    for timeout in (0.3, 1, 5, DEADLINE / 2):  # until it has had the time to end, however short
+        killed.clear()
+        with pytest.raises(errors.CommandTimeoutError) as caught:
+            run(run_command_(["sh", "-c", "setsid sleep 1000 & echo $!"], timeout=timeout))
+        os.kill(int(caught.value.output), signal.SIGKILL)  # it has lived on
+        if not killed:
+            break
+    assert killed == []
+
+
+def test_a_command_that_is_cancelled_when_it_has_just_ended_says_nothing(
+    run: Run, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        mark = tmp_path / "mark"
+        command = asyncio.ensure_future(run_command_(["sh", "-c", f"echo $$ > {mark}; exec sleep 0.1"]))
+        while not mark.exists() or not mark.read_text().strip():
+            await asyncio.sleep(0.001)
+        os.waitid(os.P_PID, int(mark.read_text()), os.WEXITED | os.WNOWAIT)
+        command.cancel()
+        await asyncio.wait([command])
+
+    run(main())
+    assert caplog.text == ""
+
+
 def test_the_loop_turns_within_a_flood_of_short_lines(run: Run) -> None:
     """A read brings up to 64 KiB, which is as many lines; they are told in order, and to the last, all the same."""
     told: list[str] = []

@@ -1007,6 +1007,8 @@ def sendfile(world: World, first: int, second: int) -> None:
 
     async def send() -> None:
         sent = 0
+        if link.out.sent != offset:  # somebody wrote before it began
+            link.out.blurs()
         link.out.sent += size  # whoever writes meanwhile is refused
         try:
             sent = await loop.sendfile(transport, file, offset, size or None, fallback=bool(second % 2))

@@ -288,6 +288,9 @@ class Stopper:
         self.done = False
 
     def __enter__(self) -> None:
+        self.task = asyncio.current_task(self.loop)  # no other can make a step while it is, so as nest_asyncio does
+        if self.task is not None:
+            asyncio.tasks._leave_task(self.loop, self.task)  # type: ignore[attr-defined]
         if self.delay:
             self.loop.call_later(self.delay, self.stop)
         else:
@@ -300,6 +303,8 @@ class Stopper:
 
     def __exit__(self, *error: object) -> None:
         self.done = True
+        if self.task is not None:
+            asyncio.tasks._enter_task(self.loop, self.task)  # type: ignore[attr-defined]
 
 
 class World:

@@ -4,12 +4,13 @@ from libc.stdint cimport int64_t
 cimport cython
 
 from cpython.exc cimport PyErr_Occurred
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport Py_DECREF, PyObject
 
 from fate._native cimport (
     Freelist, SharedContext, bind, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, pop_last, run_in_context, track,
 )
-from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_run_usual
+from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_is_handle, fate_run_usual
 from fate.core.timers cimport Timers
 
 cdef int FAST_TURNS
@@ -43,6 +44,10 @@ cdef class Poll:
     cpdef bint remove_reader(self, int fd) except -1
     @cython.locals(before=Handle)
     cpdef bint remove_writer(self, int fd) except -1
+    @cython.locals(before=Handle)
+    cpdef drop_reader(self, int fd, Handle handle)
+    @cython.locals(before=Handle)
+    cpdef drop_writer(self, int fd, Handle handle)
     cpdef set_source(self, int fd, Handle source)
     cpdef remind(self)
 
@@ -112,6 +117,18 @@ cdef class Engine(Owner):
         handle._kind = kind
         return handle
 
+    cdef inline Handle _handle(self, object item):
+        """What was found in a list of handles, or None; anything else is a TypeError."""
+        if item is None or fate_is_handle(<PyObject *>item, Handle):
+            return <Handle>item
+        raise TypeError(f"a handle is wanted, not {item!r}")
+
+    cdef inline Handle _nth(self, list handles, Py_ssize_t index):
+        """The handle at `index` of a list; None if there is none."""
+        if index >= PyList_GET_SIZE(handles):
+            return None
+        return self._handle(<object>PyList_GET_ITEM(handles, index))
+
     cdef inline Handle _run_next(self, list queue, Py_ssize_t head, SharedContext shared):
         """Take the handle at `head`. A usual one is run: None. Another one is returned."""
         cdef PyObject *left = fate_run_usual(
@@ -125,7 +142,7 @@ cdef class Engine(Owner):
         taken = <object>left
         Py_DECREF(taken)
         if PyErr_Occurred() == NULL:
-            return taken
+            return self._handle(taken)
         self._fail(taken, fate_raised(), shared)
         return None
 

@@ -116,12 +116,24 @@ class Poll:
         before.cancel()
         return True
 
+    def drop_reader(self, fd: int, handle: Handle) -> None:
+        """Let go of `fd`'s reader if that is `handle`, which is not cancelled: the number may be another's by now."""
+        before = self.set_reader(fd, None)
+        if before is not None and before is not handle:
+            self.set_reader(fd, before)
+
+    def drop_writer(self, fd: int, handle: Handle) -> None:
+        """Let go of `fd`'s writer if that is `handle`, which is not cancelled: the number may be another's by now."""
+        before = self.set_writer(fd, None)
+        if before is not None and before is not handle:
+            self.set_writer(fd, before)
+
     def set_source(self, fd: int, source: Handle) -> None:
         """As `set_reader`, for one that needs to be told once only of all that has come.
 
         `source._index` is not 0 if that may be more than a read takes that gets less than it asked for.
         """
-        self.set_reader(fd, source)
+        self.add_reader(fd, source)
 
     def select(self, timeout: float | None = None) -> list[Any]:
         """For programs that turn a loop by hand, as nest_asyncio does: wait up to `timeout` seconds, None for ever.
@@ -154,6 +166,7 @@ class Engine(Owner):
         _told: bool
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
+        _nth: Callable[[list[Any], int], Handle]
 
     def __cinit__(self, *arguments: Any, **options: Any) -> None:
         self._closed = True  # until it is made: a subclass may forget to, and there is nothing to work with
@@ -365,12 +378,11 @@ class Engine(Owner):
             handle.cause = 0  # whatever runs there now has not caused it
         if self._asleep:
             try:
+                self._asleep = False  # before it wakes, for then it may sleep again
                 self._wake()
             except BaseException:  # a signal's handler: the loop shall not sleep on
                 self._wake()
                 raise
-            finally:
-                self._asleep = False
         return handle
 
     def call_later(
@@ -516,7 +528,7 @@ class Engine(Owner):
         """What a poll appended from `first` on comes many times: a new id for each."""
         queue = self._queue
         for index in range(first, len(queue)):
-            handle = queue[index]
+            handle = self._nth(queue, index) if COMPILED else queue[index]
             if handle is not None and handle._kind >= LASTING:  # else a thread pushed it, or a signal's handler took it
                 self._last_id += 1
                 handle.id = self._last_id
@@ -606,19 +618,20 @@ class Engine(Owner):
                 if fast and self._instrument is None:
                     self._head = head + 1
                     handle = self._run_next(queue, head, shared)
-                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                    if handle is not None and handle._callback is handle._args is None and handle._kind != SOURCE:
                         handle = None  # it has run already: somebody queued it twice
                 else:
                     handle = queue[head] if head < len(queue) else None
                     self._head = head + 1
-                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                    if handle is not None and handle._callback is handle._args is None and handle._kind != SOURCE:
                         queue[head] = handle = None
                 if handle is not None and not handle._cancelled:  # None: it has run, maybe in a nested turn
                     self._current_id = handle.id
                     if self._instrument is not None:
                         error = self._run_watched(handle, self._instrument, queue, head)
                     elif handle._kind == SOURCE:
-                        queue[head] = None
+                        if not fast:  # else it has been taken out
+                            queue[head] = None
                         error = handle._fire()
                     elif not fast:
                         try:
@@ -750,20 +763,26 @@ class Engine(Owner):
         unsettled = self._unsettled
         try:
             while self._settled < len(unsettled):  # it may get longer, and what is done may come here again
-                handle = unsettled[self._settled]
+                handle = self._nth(unsettled, self._settled) if COMPILED else unsettled[self._settled]
                 self._settled += 1
-                try:
+                if COMPILED:
                     handle._settle()
-                except BaseException:
-                    if not COMPILED:  # a signal's handler may have raised it, in the midst of it
-                        unsettled.append(handle)
-                    raise
+                else:
+                    self._settle_one(handle)
         finally:
             if self._settled == len(unsettled) == 1:
                 pop_last(unsettled); self._settled = 0  # noqa: E702  # fmt: skip  # an eighth of what the next takes
             else:
                 del unsettled[: self._settled]; self._settled = 0  # noqa: E702  # fmt: skip
         return 0
+
+    def _settle_one(self, handle: Handle) -> None:
+        """Uncompiled: a signal's handler may raise in the midst of it, and then it is done again."""
+        try:
+            handle._settle()
+        except BaseException:
+            self._unsettled.append(handle)
+            raise
 
     def _run_watched(
         self, handle: Handle, instrument: Instrument, queue: list[Any], place: int

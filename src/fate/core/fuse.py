@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, MutableMapping
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Protocol
 
 from fate.core.handle import Handle, TimerHandle, again
@@ -100,8 +102,8 @@ class Fuse:
     @again
     def _time_up(self) -> None:
         if self._state == BURNING:
-            self._burn(None)
             self._by_time = True
+            self._finish(BURNED, deliver=True)
         elif self._state == BURNED and self._handlers:  # an interrupt came before they were queued
             self._deliver_soon()
 
@@ -217,13 +219,7 @@ class Fuse:
         `fate.call_soon_threadsafe(fuse.burn, value)`.
         """
         self._check_burning("burn")
-        self._burn(value)
-
-    def _burn(self, value: Any) -> None:
-        self._value = value
-        self._finish(BURNED)
-        if self._handlers:
-            self._deliver_soon()
+        self._finish(BURNED, value, deliver=True)
 
     def fail(self, error: BaseException) -> None:
         """End it with `error`: whoever awaits the fuse gets the error, no handler is called.
@@ -239,9 +235,7 @@ class Fuse:
             raise TypeError(f"fail() takes an exception, not {error!r}")
         if isinstance(error, StopIteration):
             raise TypeError("fail() cannot take StopIteration: no coroutine can raise it; wrap it in another exception")
-        self._error = error
-        self._error_seen = False
-        self._finish(FAILED)
+        self._finish(FAILED, error=error)
 
     def cancel(self) -> bool:
         """Put it out: no handler is called, and whoever awaits it gets CancelledError.
@@ -261,34 +255,66 @@ class Fuse:
                 f"{self!r} is over: it cannot {method} a second time; make another with fate.get_fuse()"
             )
 
-    def _finish(self, state: str) -> None:
-        self._state = state
+    def _finish(
+        self, state: str, value: Any = None, error: BaseException | None = None, *, deliver: bool = False
+    ) -> None:
+        """End it. Once begun, it comes to its end, also if an interrupt comes meanwhile: whoever waits hears of it.
+
+        deliver: call the handlers in the next turn.
+        """
+        try:
+            self._end(state, value, error, deliver)
+        except BaseException:  # a signal's handler may raise between any two steps, so each may be done twice
+            self._end(state, value, error, deliver)
+            raise
+
+    def _end(self, state: str, value: Any, error: BaseException | None, deliver: bool) -> None:
         if self._made:
             self._fate._fuses_ended += 1
+        self._value = value
+        if error is not None:
+            self._error = error
+            self._error_seen = False
+        self._state = state
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._release is not None:
-            release, self._release = self._release, None
-            release()
+            self._release()
+            self._release = None
         if state != BURNED:
             self._forget_handlers()
             self._fate._fuses.pop(self, None)
-        watchers, self._watchers = self._watchers, {}
-        if watchers and not self._handlers:
-            self._fate._fuses.pop(self, None)
-        self._tell(watchers)
+        if self._watchers:
+            if not self._handlers:
+                self._fate._fuses.pop(self, None)
+            self._fate._endings.extend(self._watchers)
+            self._watchers = {}
+        if self._fate._endings and not self._fate._telling:  # else whoever is telling comes to these too
+            self._tell()
+        if deliver and self._handlers:
+            self._deliver_soon()
 
-    def _tell(self, watchers: Iterable[Callable[[], object]]) -> None:
-        """Call them, one after the other also where one ends another fuse: fuses of fuses may be nested deeply."""
+    def _tell(self) -> None:
+        """Call all watchers, one after the other also where one ends another fuse: fuses may be nested deeply."""
         fate = self._fate
-        fate._endings.extend(watchers)
-        if fate._telling:
-            return  # whoever is calling them comes to these too
-        fate._telling = True
         try:
-            while fate._endings:
-                fate._endings.popleft()()
+            try:
+                fate._telling = True
+                while fate._endings:
+                    fate._endings[0]()
+                    fate._endings.popleft()
+            except BaseException:  # an interrupt: the one that it came to is told again, and then the rest
+                try:
+                    while fate._endings:
+                        fate._endings[0]()
+                        fate._endings.popleft()
+                except BaseException:
+                    if fate._endings:
+                        fate._endings.popleft()  # it cannot be told
+                raise
+            finally:
+                fate._telling = False
         finally:
             fate._telling = False
 
@@ -318,17 +344,24 @@ class Fuse:
 
     def _queue_handlers(self) -> list[Handle]:
         queued: list[Handle] = []
+        handlers = self._handlers
+        call_soon = self._fate.call_soon
         try:
-            for handler, args, context in self._handlers.values():
-                queued.append(self._fate.call_soon(handler, *args, context=context))
-        finally:  # a signal's handler may raise anywhere
-            if len(queued) == len(self._handlers):
-                self._forget_handlers()
-            else:
-                for number in [*self._handlers][: len(queued)]:
-                    del self._handlers[number]
-        self._fate._fuses.pop(self, None)
+            try:
+                calls = [partial(call_soon, call, *args, context=context) for call, args, context in handlers.values()]
+                queued.extend(map(operator.call, calls))  # no interrupt comes between queueing one and counting it
+            finally:  # a signal's handler may raise anywhere, so this may be done twice
+                self._keep_after(handlers, len(queued))
+        finally:
+            self._keep_after(handlers, len(queued))
         return queued
+
+    def _keep_after(self, handlers: dict[int, Handler], queued: int) -> None:
+        """So many of `handlers` are queued."""
+        self._handlers = {} if queued == len(handlers) else dict([*handlers.items()][queued:])
+        self._numbers = None
+        if not self._handlers:
+            self._fate._fuses.pop(self, None)
 
     def _deliver_now(self) -> None:
         self._fate.run_early(self._queue_handlers())  # queued first: should one stop the loop, the rest are not lost
@@ -436,9 +469,9 @@ class Compound(Fuse):
     def _as_part(self, kind: type[Compound]) -> Fuse | Parts:
         return self._parts if isinstance(self, kind) else self
 
-    def _finish(self, state: str) -> None:
+    def _end(self, state: str, value: Any, error: BaseException | None, deliver: bool) -> None:
         self._parts.leave()
-        super()._finish(state)
+        super()._end(state, value, error, deliver)
 
     def _keep(self) -> None:
         if self._state == BURNING:
@@ -487,7 +520,7 @@ class AnyFuse(Compound):
         if decider is None:
             self._finish(CANCELLED)
         else:
-            self._burn(decider)
+            self._finish(BURNED, decider, deliver=True)
 
 
 class AllFuse(Compound):
@@ -501,7 +534,7 @@ class AllFuse(Compound):
 
     def _end_as(self, decider: Fuse | None) -> None:
         if decider is None:
-            self._burn(UNTOLD)
+            self._finish(BURNED, UNTOLD, deliver=True)
         else:
             self._finish(CANCELLED)
 

@@ -56,6 +56,18 @@ cdef extern from *:
         return handle;
     }
 
+    /* Whether something is a handle, or of a class derived from it. */
+    static PyTypeObject *fate_seen_handle = NULL; /* the last such class that was found; a reference */
+
+    static inline int fate_is_handle(PyObject *item, PyTypeObject *type) {
+        PyTypeObject *own = Py_TYPE(item);
+        if (own == type || own == fate_seen_handle) return 1;
+        if (!PyType_IsSubtype(own, type)) return 0;
+        Py_INCREF(own);
+        Py_XSETREF(fate_seen_handle, own);
+        return 1;
+    }
+
     /* Takes queue[head] and runs it if it is a usual handle: one that has a context of its own (`once`), or that
        `context`, which is entered, serves. NULL: it ran. Else a new reference to what was taken: with an exception set
        if it ran and raised, without if it has not run. */
@@ -99,6 +111,7 @@ cdef extern from *:
         return NULL;
     }
     """
+    bint fate_is_handle(PyObject *item, type cls)
     Handle fate_filled(PyObject *blank, object callback, tuple args, object snapshot, object loop)
     PyObject *fate_run_usual(
         PyObject *queue, Py_ssize_t head, type cls, char once, char sharing, PyObject *context, int64_t *current_id,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 IDLE = "idle"  # it follows nothing
 FOLLOWING = "following"
+ENDING = "ending"  # it is telling those made of it
 OVER = "over"
 
 
@@ -86,9 +87,19 @@ class Parts:
             self._follow_fuse(part._first_decider(part._decider, compound._fate._fuses_ended))
 
     def _follow_fuse(self, part: Fuse) -> None:
-        def told() -> None:
-            if self._state == FOLLOWING:
-                self._heard(part)
+        counted = False
+
+        def told() -> None:  # perhaps twice, if an interrupt came
+            nonlocal counted
+            if self._state not in (FOLLOWING, ENDING):
+                return
+            if part._state != self._harmless:
+                self._over(part)
+            else:
+                if not counted:
+                    self._left -= 1; counted = True  # noqa: E702  # fmt: skip  # nothing comes between them
+                if not self._left:
+                    self._over(None)
 
         self._links.append((part, told))
         part._watch(told)
@@ -122,38 +133,40 @@ class Parts:
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def _heard(self, part: Fuse) -> None:
-        """`part` is over."""
-        if part._state == self._harmless:
-            self._one_less()
-        else:
-            self._over(part)
-
     def _one_less(self) -> None:
         self._left -= 1
         if not self._left:
             self._over(None)
 
     def _over(self, decider: Fuse | None) -> None:
-        """All have ended harmlessly, or `decider` ends it, and so those made of it; one after the other, not nested."""
+        """All have ended harmlessly, or `decider` ends it, and so those made of it; one after the other, not nested.
+
+        An interrupt may cut it short anywhere; it is called again then, and does the rest.
+        """
         ending = [self]
+        reached = {self}
         for parts in ending:
-            if parts._state != FOLLOWING:
-                continue
-            parts._state = OVER
             parts._decider = decider
+            parts._state = ENDING
             compound = parts._kept
             if compound is None and parts._compound is not None:
                 compound = parts._compound()
-            parts._kept = parts._compound = None
-            users, parts._users = parts._users, {}
             _release(parts._let_go())
             if compound is not None and not compound.is_over():
                 compound._parts_over(decider)
-            for user, times in users.items():
-                user._left -= times
-                if decider is not None or not user._left:
+            for user in parts._users:
+                user._left -= parts._users[user]; parts._users[user] = 0  # noqa: E702  # fmt: skip
+                if (
+                    user._state in (FOLLOWING, ENDING)
+                    and user not in reached
+                    and (decider is not None or not user._left)
+                ):
+                    reached.add(user)
                     ending.append(user)
+        for parts in ending:
+            parts._state = OVER
+            parts._kept = parts._compound = None
+            parts._users = {}
 
 
 def _release(unused: list[Parts]) -> None:

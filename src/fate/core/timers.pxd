@@ -32,21 +32,24 @@ cdef class Timers:
     cdef list _moving
     cdef bint _heaped
 
-    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level)
+    @cython.locals(tick=int64_t, difference=int64_t, index=int64_t, level=int, slots=list, lists=list, near=list, lane=Level, heaped=bint)
     cpdef int add(self, TimerHandle handle) except -1
 
-    @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, size=Py_ssize_t)
+    @cython.locals(slots=list, index=int, number=int, last=TimerHandle, lane=Level, heaped=bint)
     cpdef int remove(self, TimerHandle handle) except -1
 
-    @cython.locals(target=int64_t, near=list, handle=TimerHandle, last=TimerHandle, size=Py_ssize_t)
+    @cython.locals(target=int64_t, near=list, handle=TimerHandle, last=TimerHandle, size=Py_ssize_t, singly=Py_ssize_t)
     cpdef int collect(self, double now, list ready) except -1
+
+    @cython.locals(near=list, handle=TimerHandle, due=Py_ssize_t, first=Py_ssize_t, index=Py_ssize_t)
+    cdef int _collect_many(self, double now, list ready) except -1
 
     cdef int _advance(self, int64_t target) except -1
 
-    @cython.locals(near=list, above=Py_ssize_t, other=TimerHandle, heaped=bint)
+    @cython.locals(near=list, above=Py_ssize_t, other=TimerHandle)
     cdef int _rise(self, TimerHandle handle, Py_ssize_t index) except -1
 
-    @cython.locals(near=list, size=Py_ssize_t, below=Py_ssize_t, other=TimerHandle, right=TimerHandle, heaped=bint)
+    @cython.locals(near=list, size=Py_ssize_t, below=Py_ssize_t, other=TimerHandle, right=TimerHandle)
     cdef int _sink(self, TimerHandle handle, Py_ssize_t index) except -1
 
     @cython.locals(near=list, handle=TimerHandle, index=Py_ssize_t)

@@ -80,10 +80,14 @@ class Timers:
             tick = _tick_of(handle._when)
         if tick <= self._tick:
             near = self._near
+            heaped = self._heaped
+            self._heaped = False
             handle._slot = NEAR
             handle._index = len(near)
             near.append(handle)
-            return self._rise(handle, handle._index)
+            self._rise(handle, handle._index)
+            self._heaped = heaped
+            return 0
         difference = tick ^ self._tick
         level = 0 if difference < 64 else 1 if difference < 4096 else 2  # most timers; a loop costs as much as the rest
         difference >>= 18
@@ -120,14 +124,17 @@ class Timers:
                 return 0
         last = slots[-1] if not COMPILED else pop_last(slots)
         if last is not handle:
-            if COMPILED:
-                slots[index] = last
-            else:
-                slots[index] = slots.pop()
+            heaped = self._heaped
+            if number == NEAR:
+                self._heaped = False
+            slots[index] = last
+            if not COMPILED:
+                slots.pop()  # after it: should an exception come between, one too many does no harm
             last._index = index
             if number == NEAR:
                 self._sink(last, index)
                 self._rise(last, last._index)
+                self._heaped = heaped
         else:
             if not COMPILED:
                 slots.pop()
@@ -155,21 +162,51 @@ class Timers:
         if not self._heaped:
             self._order()
         before = self.count
+        singly = CROWD + (len(near) >> 5)  # when so many are due, most of the others are: sorting them is cheaper
         while near:
             handle = near[0]
             if handle._when > now:
                 break
+            if singly == 0:
+                self._collect_many(now, ready)
+                break
+            singly -= 1
             size = len(near) - 1
             self._heaped = False
             last = near[size]
             near[0], near[size] = last, handle
             handle._slot = READY
-            ready.append(pop_last(near) if COMPILED else near.pop())
+            if COMPILED:
+                ready.append(pop_last(near))
+            else:
+                ready.append(handle)
+                near.pop()  # after it: an exception between them has it queued twice, and it runs once
             self.count -= 1
             if size:
                 self._sink(last, 0)
             self._heaped = True
         return before - self.count
+
+    def _collect_many(self, now: float, ready: list[TimerHandle]) -> int:
+        near = self._near
+        self._order()
+        self._heaped = False
+        due = 0
+        for handle in near:
+            if handle._when > now:
+                break
+            due += 1
+        first = len(ready)
+        ready += near[:due]; del near[:due]  # noqa: E702  # fmt: skip  # no exception comes in between
+        self.count -= due
+        for index in range(first, first + due):
+            handle = ready[index]
+            handle._slot = READY
+        for index in range(len(near)):
+            handle = near[index]
+            handle._index = index
+        self._heaped = True  # what is sorted is a heap
+        return 0
 
     def _advance(self, target: int) -> int:
         """Make `target` the present tick: timers of passed slots become near, coarse ones move closer."""
@@ -219,10 +256,8 @@ class Timers:
         return 0
 
     def _rise(self, handle: TimerHandle, index: int) -> int:
-        """Have `handle`, which is in the heap at `index`, go up to where it belongs."""
+        """Have `handle`, in the heap at `index`, go up to where it belongs. `_heaped` is the caller's affair."""
         near = self._near
-        heaped = self._heaped
-        self._heaped = False
         while index > 0:
             above = (index - 1) >> 1
             other = near[above]
@@ -232,15 +267,12 @@ class Timers:
             other._index = index
             index = above
         handle._index = index
-        self._heaped = heaped
         return 0
 
     def _sink(self, handle: TimerHandle, index: int) -> int:
-        """Have `handle`, which is in the heap at `index`, go down to where it belongs."""
+        """Have `handle`, which is in the heap at `index`, go down to where it belongs, as `_rise`."""
         near = self._near
         size = len(near)
-        heaped = self._heaped
-        self._heaped = False
         below = 2 * index + 1
         while below < size:
             other = near[below]
@@ -256,7 +288,6 @@ class Timers:
             index = below
             below = 2 * index + 1
         handle._index = index
-        self._heaped = heaped
         return 0
 
     def _order(self) -> int:

@@ -6,6 +6,7 @@ from fate.core.handle cimport Handle
 cpdef int enter(object context) except -1
 cpdef int leave(object context) except -1
 cpdef int fd_of(object sock) except -2
+cpdef int fd_of_file(object file) except -2
 cpdef object receive(int fd, Py_ssize_t room)
 cdef object bytes_of(const char *start, Py_ssize_t size)
 cpdef int give_back(object data) except -1

@@ -22,6 +22,7 @@ __all__ = [
     "accept",
     "enter",
     "fd_of",
+    "fd_of_file",
     "give_back",
     "leave",
     "name_of",
@@ -54,6 +55,15 @@ def leave(context: Context) -> int:
 def fd_of(sock: Any) -> int:
     """The descriptor of a `socket.socket` as it is now: -1 once somebody has closed it."""
     fd: int = sock.fileno()
+    return fd
+
+
+def fd_of_file(file: Any) -> int:
+    """The descriptor of a file object as it is now: -1 once somebody has closed it."""
+    try:
+        fd: int = file.fileno()
+    except ValueError:
+        return -1
     return fd
 
 

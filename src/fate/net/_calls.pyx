@@ -15,6 +15,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memset
 
+import _io
 import _socket
 import os
 
@@ -210,6 +211,57 @@ cdef bint FAST = begins_with_it()
 cpdef int fd_of(object sock) except -2:
     """The descriptor of a socket as it is now: -1 once somebody has closed it."""
     return fate_fd_of(sock) if FAST and fate_is_socket(sock) else sock.fileno()
+
+
+cdef extern from * nogil:
+    """
+    /* So does a FileIO: one of that very type. */
+    static PyTypeObject *fate_file_type = NULL;
+
+    static inline int fate_is_file(PyObject *file) {
+        return Py_TYPE(file) == fate_file_type;
+    }
+
+    static inline int fate_fd_of_file(PyObject *file) {
+    #ifdef PYPY_VERSION
+        return -1;
+    #else
+        return *(int *)((char *)file + sizeof(PyObject));
+    #endif
+    }
+    """
+    PyTypeObject *fate_file_type
+    bint fate_is_file(object file)
+    int fate_fd_of_file(object file)
+
+
+cdef bint files_begin_with_it() except -1:
+    """Whether `fate_fd_of_file` tells the truth on this Python; from then on it is known what a file is."""
+    global fate_file_type
+    try:
+        file = _io.FileIO("/dev/null")
+    except OSError:
+        return False
+    cdef bint open = fate_fd_of_file(file) == file.fileno()
+    file.close()
+    if open and fate_fd_of_file(file) == -1:
+        fate_file_type = <PyTypeObject *>_io.FileIO  # a static type, or kept by its module: it is never freed
+        Py_INCREF(_io.FileIO)
+        return True
+    return False
+
+
+cdef bint FAST_FILES = files_begin_with_it()
+
+
+cpdef int fd_of_file(object file) except -2:
+    """The descriptor of a file object as it is now: -1 once somebody has closed it."""
+    if FAST_FILES and fate_is_file(file):
+        return fate_fd_of_file(file)
+    try:
+        return file.fileno()
+    except ValueError:
+        return -1
 
 
 cpdef object receive(int fd, Py_ssize_t room):

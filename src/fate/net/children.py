@@ -4,6 +4,9 @@ A child's end is told by a descriptor (Linux's pidfd) that the loop watches like
 signal, and it works in any thread. A child watcher of the program's own is honoured; asyncio's default ones, which
 start a thread for each child or do the same as here, are not asked. Starting a child is `subprocess.Popen`'s work; its
 pipes are `pipes`'.
+
+A process's number is another's as soon as its exit code has been read, by whomever. So the code is read, and signals
+are sent, by the pidfd, which stands for the very child, and what a `Popen` has read is asked of it.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 import warnings
 from asyncio import SelectorEventLoop, events, log, unix_events
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from fate.net import processes
@@ -21,18 +26,49 @@ from fate.net.pipes import ReadPipe, WritePipe
 DEFAULTS = tuple(
     getattr(unix_events, name) for name in ("ThreadedChildWatcher", "PidfdChildWatcher") if hasattr(unix_events, name)
 )
-THREADED: Any = getattr(unix_events, "ThreadedChildWatcher", None) or getattr(
-    unix_events, "_ThreadedChildWatcher", None
-)
+READ_BY_OTHERS = 255  # what asyncio gives for an exit code that somebody else has read
 
 
 def can_watch() -> bool:
     """Whether this system tells of a child's end by a descriptor."""
     try:
-        os.close(os.pidfd_open(os.getpid()))
+        pidfd = os.pidfd_open(os.getpid())
     except (AttributeError, OSError):  # another system, an old kernel, or forbidden by seccomp
         return False
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:  # it can be asked, and is no child of its own
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(pidfd)
     return True
+
+
+def exit_code(pidfd: int, pid: int, popen: Any = None, keep: bool = False) -> int | None:
+    """Read the exit code of a child that has ended: negative for the signal that killed it.
+
+    pidfd: its descriptor; -1 if there is none, and then `pid` is trusted.
+    popen: its `subprocess.Popen`, which may have read the code already, and is told of it.
+    keep: leave it to be read again: until then no other process gets the child's number.
+    Returns None if it is no child of this process, or somebody else has read the code.
+    """
+    kind, number = (os.P_PIDFD, pidfd) if pidfd >= 0 else (os.P_PID, pid)
+    with nullcontext() if popen is None else popen._waitpid_lock:
+        if popen is not None and popen.returncode is not None:
+            code: int = popen.returncode
+            return code
+        try:
+            result = os.waitid(kind, number, os.WEXITED | os.WNOHANG | (os.WNOWAIT if keep else 0))
+        except ChildProcessError:
+            return None
+        if result is None:
+            return None
+        code = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        if popen is not None:
+            popen.returncode = code
+        return code
 
 
 def has_own_watcher() -> bool:
@@ -52,9 +88,8 @@ def has_own_watcher() -> bool:
 class ChildCalls(SelectorEventLoop):
     """What `Fate` has in place of asyncio's ways with children and pipes."""
 
-    _children: dict[int, int]  # the process ids that are watched, by their descriptors
+    _children: dict[int, processes.ChildTransport]  # those that are watched, by their descriptors
     _can_watch: bool | None  # None: not asked yet
-    _threads: Any  # asyncio's watcher by threads, if it was needed
 
     def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
         return ReadPipe(self, pipe, protocol, waiter, extra)
@@ -70,12 +105,14 @@ class ChildCalls(SelectorEventLoop):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             watcher: Any = events.get_child_watcher()  # type: ignore[attr-defined,unused-ignore]
-        with watcher:
+        with watcher as entered:
+            if sys.version_info < (3, 12):
+                watcher = entered  # as asyncio there has it
             if not watcher.is_active():
                 raise RuntimeError("asyncio.get_child_watcher() is not activated: attach it to a loop that runs")
 
             def watch(pid: int, transport: Any) -> None:
-                watcher.add_child_handler(pid, self._child_watcher_callback, transport)  # type: ignore[attr-defined]
+                watcher.add_child_handler(pid, self._child_watcher_callback, transport)
 
             return await processes.start(self, watch, *arguments, **options)
 
@@ -83,25 +120,46 @@ class ChildCalls(SelectorEventLoop):
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # no descriptor left: a thread needs none
-            if self._threads is None:
-                self._threads = THREADED()
-            self._threads.add_child_handler(pid, self._child_watcher_callback, transport)  # type: ignore[attr-defined]
+            waiting = threading.Thread(target=self._wait_for_child, args=(pid, transport), name=f"waitpid-{pid}")
+            waiting.daemon = True
+            waiting.start()
             return
-        self._children[pidfd] = pid
+        self._children[pidfd] = transport
+        transport._pidfd = pidfd
         self._add_reader(pidfd, self._child_ended, pidfd, transport)  # type: ignore[attr-defined]
 
+    def _wait_for_child(self, pid: int, transport: Any) -> None:
+        """In a thread of its own; the exit code is left to the loop's."""
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with suppress(RuntimeError):  # the loop was closed
+            self.call_soon_threadsafe(self._read_exit_code, transport)
+
     def _child_ended(self, pidfd: int, transport: Any) -> None:
-        pid = self._children.pop(pidfd)
+        del self._children[pidfd]
         self._remove_reader(pidfd)  # type: ignore[attr-defined]
-        os.close(pidfd)
-        try:
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        except ChildProcessError:  # somebody else waited for it
-            code = 255
+        self._read_exit_code(transport)
+
+    def _read_exit_code(self, transport: Any) -> None:
+        pid = transport.get_pid()
+        held = getattr(transport._protocol, "holds_number", False) and transport._pidfd >= 0
+        code = exit_code(transport._pidfd, pid, transport._proc, held)
+        if held and code is not None:
+            transport._hold_number()
+        else:
+            transport._let_go()
+        if code is None:
+            code = READ_BY_OTHERS
             log.logger.warning("child process pid %d exit status already read:  will report returncode 255", pid)
-        self._child_watcher_callback(pid, code, transport)  # type: ignore[attr-defined]
+        self._child_watcher_callback(pid, code, transport)
+
+    def _child_watcher_callback(self, pid: int, returncode: int, transport: Any) -> None:
+        # A watcher of the program's own finds nothing to read where asyncio's transport has asked a `Popen` before.
+        if returncode == READ_BY_OTHERS and transport._proc is not None:
+            returncode = transport._proc.returncode or returncode
+        super()._child_watcher_callback(pid, returncode, transport)  # type: ignore[misc]
 
     def close(self) -> None:
         super().close()
         while self._children:  # who they belong to has them waited for, when another child is started
-            os.close(self._children.popitem()[0])
+            self._children.popitem()[1]._let_go()

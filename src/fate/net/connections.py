@@ -360,11 +360,13 @@ class Connections:
         *how: Any,
     ) -> None:
         """A listening socket is readable: take the connections that wait there, as many as can wait at most."""
-        if not self._native or sock.family not in FAMILIES or not _is_plain(sock):
+        family = sock.family
+        if not self._native or family not in FAMILIES or not _is_plain(sock):
             accept_one_by_one: Any = super()._accept_connection  # type: ignore[misc]
             accept_one_by_one(protocol_factory, sock, sslcontext, server, backlog, *how)
             return
         listening = sock.fileno()
+        kind, proto = sock.type | socket.SOCK_NONBLOCK, sock.proto  # each is an enumeration, and dear to ask for
         for _ in range(backlog + 1):  # the kernel lets one more wait
             try:
                 taken = accept(sock, listening)
@@ -374,14 +376,7 @@ class Connections:
                 if error.errno not in EXHAUSTED:
                     raise
                 # The kernel goes on saying that somebody waits: look again in a while.
-                self.call_exception_handler(
-                    {
-                        "message": "socket.accept() out of system resource",
-                        "exception": error,
-                        "socket": trsock.TransportSocket(sock),
-                    }
-                )
-                self._remove_reader(listening)
+                self._remove_reader(listening)  # the handler may close the server, and the number be another's then
                 self.call_later(
                     constants.ACCEPT_RETRY_DELAY,
                     self._start_serving,
@@ -392,12 +387,19 @@ class Connections:
                     backlog,
                     *how,
                 )
+                self.call_exception_handler(
+                    {
+                        "message": "socket.accept() out of system resource",
+                        "exception": error,
+                        "socket": trsock.TransportSocket(sock),
+                    }
+                )
                 return
             if taken is None:
                 return
             fd, peer = taken
             try:
-                connection = socket.socket(sock.family, sock.type | socket.SOCK_NONBLOCK, sock.proto, fileno=fd)
+                connection = socket.socket(family, kind, proto, fileno=fd)
             except BaseException:
                 os.close(fd)
                 raise
@@ -413,11 +415,11 @@ class Connections:
         """Make the protocol and the transport of a connection that was accepted."""
         protocol = None
         try:
-            if _is_closed(server):
+            if server is not None and server._sockets is None:  # the connection came too late
                 connection.close()
                 return
             protocol = protocol_factory()
-            if _is_plain(connection):
+            if type(connection) is PYTHONS or _is_plain(connection):
                 Stream(self, connection, protocol, None, None, server, peer)
             else:  # a program has put a class of its own in the place of `socket.socket`
                 self._make_socket_transport(connection, protocol, extra={"peername": unpack(peer)}, server=server)

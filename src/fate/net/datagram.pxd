@@ -1,6 +1,6 @@
 cimport cython
 
-from fate.net._calls cimport give_back
+from fate.net._calls cimport fd_of, give_back
 from fate.net._socket_calls cimport receive_datagrams, send_datagram
 
 cdef int EAGAIN
@@ -15,7 +15,6 @@ cdef class Datagrams:
     cdef object _address
     cdef list _batch
     cdef Py_ssize_t _next
-    cdef int _fd
     cdef int _family
     cdef int _error
     cdef int _most
@@ -27,7 +26,7 @@ cdef class Datagrams:
 
     cpdef bint waiting(self)
 
-    @cython.locals(batch=list, index=Py_ssize_t, error=int)
+    @cython.locals(batch=list, index=Py_ssize_t, error=int, fd=int)
     cpdef receive(self, transport)
 
     @cython.locals(error=int)

@@ -18,12 +18,13 @@ from asyncio.selector_events import (  # type: ignore[attr-defined]
     _SelectorDatagramTransport,
     _SelectorTransport,
 )
-from errno import EAGAIN
+from errno import EAGAIN, EBADF
 from typing import TYPE_CHECKING, Any
 
 from fate._native import compiled
-from fate.net._calls import give_back
+from fate.net._calls import fd_of, give_back
 from fate.net._socket_calls import receive_datagrams, send_datagram
+from fate.net.poll import number_now
 
 COMPILED = compiled()
 SENDS_EMPTY = sys.version_info >= (3, 13)  # before, asyncio left an empty datagram out
@@ -35,7 +36,7 @@ class Datagrams:
     """The hot half of a datagram transport: receives for its protocol, and sends when nothing is in the way."""
 
     __slots__ = (
-        "_address", "_batch", "_buffer", "_connected", "_error", "_family", "_fd", "_internet", "_most", "_next",
+        "_address", "_batch", "_buffer", "_connected", "_error", "_family", "_internet", "_most", "_next",
         "_sock", "_transport", "closing", "paused", "protocol",
     )  # fmt: skip
 
@@ -45,7 +46,6 @@ class Datagrams:
     def __init__(self, transport: DatagramTransport, sock: socket.socket, connected: bool, address: Any) -> None:
         self._transport = weakref.ref(transport)  # which refers to this object
         self._sock = sock
-        self._fd = sock.fileno()
         self._family = int(sock.family)
         self._internet = sock.family != socket.AF_UNIX
         self._connected = connected
@@ -75,8 +75,11 @@ class Datagrams:
             if self._next:
                 batch.clear()
                 self._next = 0
-            error = receive_datagrams(self._sock, self._fd, self._internet, self._most, batch)
+            fd = fd_of(self._sock)  # asked each time: a socket that the program has closed gives its number to others
+            error = receive_datagrams(self._sock, fd, self._internet, self._most, batch)
             if error:
+                if fd < 0:
+                    transport._look_at_number()
                 self._most = max(1, len(batch) // 2)
                 if error != EAGAIN:
                     self._error = error
@@ -118,7 +121,7 @@ class Datagrams:
             elif addr is None:
                 addr = self._address
             if self._connected or addr is not None:
-                error = send_datagram(self._sock, self._fd, self._family, data, addr)
+                error = send_datagram(self._sock, fd_of(self._sock), self._family, data, addr)
                 if error == 0:
                     return
                 if error > 0:
@@ -152,6 +155,7 @@ class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport): 
     """asyncio's datagram transport, receiving and sending by `Datagrams`."""
 
     _hot: Datagrams | None = None
+    _number = -1
     _paused = False
 
     def __init__(
@@ -170,12 +174,31 @@ class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport): 
         if waiter is not None:
             loop.call_soon(futures._set_result_unless_cancelled, waiter, None)  # type: ignore[attr-defined]
 
+    @property
+    def _sock_fd(self) -> int:
+        """The descriptor, where asyncio's keeps a number: -1 if the socket was closed behind the transport's back."""
+        if self._sock is None or self._loop is None:
+            return self._number
+        return number_now(self._loop._poll, self._sock, self._number)
+
+    @_sock_fd.setter
+    def _sock_fd(self, number: int) -> None:
+        self._number = number
+
+    def _look_at_number(self) -> bool:
+        """Whether the number is its own. If not, nothing waits for it any more."""
+        return self._sock is not None and self._sock_fd >= 0
+
     def _begin_reading(self) -> None:
         if self._loop is not None:
             self._add_reader(self._sock_fd, self._read_ready)
 
     def _add_reader(self, fd: int, callback: Any) -> None:
-        if self._hot is not None and self.is_reading():
+        if self._hot is None or not self.is_reading():
+            return
+        if fd < 0:
+            self._protocol.error_received(OSError(EBADF, os.strerror(EBADF)))
+        else:
             self._loop._add_reader(fd, self._hot.receive, self)
 
     def _receive_soon(self) -> None:
@@ -216,6 +239,9 @@ class DatagramTransport(_SelectorDatagramTransport, asyncio.DatagramTransport): 
     def close(self) -> None:
         if self._hot is not None:
             self._hot.closing = True
+        if self._buffer and not self._look_at_number():  # it can never leave
+            self._buffer.clear()
+            self._buffer_size = 0
         _SelectorTransport.close(self)
 
     def _force_close(self, exc: BaseException | None) -> None:

@@ -1,6 +1,6 @@
 cimport cython
 
-from fate.net._calls cimport give_back, read_pipe, write_pieces, write_pipe
+from fate.net._calls cimport fd_of_file, give_back, read_pipe, write_pieces, write_pipe
 from fate.net.pieces cimport Pieces
 
 cdef bint COMPILED
@@ -8,15 +8,15 @@ cdef Py_ssize_t READ
 
 
 cdef class PipeReader:
-    cdef int _fd
+    cdef object _file
     cdef public object protocol
 
     cpdef receive(self, transport)
 
 
 cdef class PipeWriter:
+    cdef object _file
     cdef Pieces _pieces
-    cdef int _fd
     cdef Py_ssize_t _size
     cdef public bint closing
 

@@ -12,12 +12,14 @@ import os
 import stat
 from asyncio.log import logger
 from asyncio.unix_events import _UnixReadPipeTransport, _UnixWritePipeTransport  # type: ignore[attr-defined]
+from errno import EBADF
+from io import FileIO
 from typing import Any
 
 from fate._native import compiled
-from fate.net._calls import give_back, read_pipe, write_pieces, write_pipe
+from fate.net._calls import fd_of_file, give_back, read_pipe, write_pieces, write_pipe
 from fate.net.pieces import Pieces
-from fate.net.poll import EpollPoll
+from fate.net.poll import EpollPoll, number_now
 
 COMPILED = compiled()
 READ = 64 * 1024  # bytes that a read takes at most: what a pipe holds
@@ -26,10 +28,10 @@ READ = 64 * 1024  # bytes that a read takes at most: what a pipe holds
 class PipeReader:
     """The hot half of a `ReadPipe`."""
 
-    __slots__ = ("_fd", "protocol")
+    __slots__ = ("_file", "protocol")
 
-    def __init__(self, fd: int, protocol: Any) -> None:
-        self._fd = fd
+    def __init__(self, file: Any, protocol: Any) -> None:
+        self._file = file
         self.protocol = protocol
 
     def receive(self, transport: ReadPipe) -> None:
@@ -37,7 +39,7 @@ class PipeReader:
 
         transport: who calls keeps it alive for as long as it reads.
         """
-        found = read_pipe(self._fd, READ)
+        found = read_pipe(fd_of_file(self._file), READ)
         if type(found) is not bytes:
             if found is not None:
                 transport._fatal_error(found, "Fatal read error on pipe transport")
@@ -53,10 +55,10 @@ class PipeReader:
 class PipeWriter:
     """The hot half of a `WritePipe`, and its buffer: what the pipe has not taken yet."""
 
-    __slots__ = ("_fd", "_pieces", "_size", "closing")
+    __slots__ = ("_file", "_pieces", "_size", "closing")
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, file: Any) -> None:
+        self._file = file
         self._pieces = Pieces()
         self._size = 0
         self.closing = False
@@ -91,7 +93,7 @@ class PipeWriter:
             self.keep(data, 0)
             transport._maybe_pause_protocol()
             return True
-        sent = write_pipe(self._fd, data)
+        sent = write_pipe(fd_of_file(self._file), data)
         if sent < 0:
             transport._failed(-sent)
         elif sent < len(data):
@@ -103,7 +105,7 @@ class PipeWriter:
         """Write what waits, as much as the pipe takes. Returns the number of the error, 0 for none."""
         pieces = self._pieces
         while self._size:
-            sent = write_pieces(self._fd, pieces.waiting, pieces.head, pieces.offset)
+            sent = write_pieces(fd_of_file(self._file), pieces.waiting, pieces.head, pieces.offset)
             if sent < 0:
                 return -sent
             self._size -= sent
@@ -117,7 +119,35 @@ def _serves(loop: Any, fd: int) -> bool:
     return type(loop._poll) is EpollPoll and not stat.S_ISCHR(os.fstat(fd).st_mode)
 
 
-class ReadPipe(_UnixReadPipeTransport):  # type: ignore[misc]
+def _raw(pipe: Any) -> Any:
+    """The file beneath a buffered one, whose descriptor is cheaper to ask for: it is asked each time, since a file that
+    the program has closed gives its number to others."""
+    raw = getattr(pipe, "raw", None)
+    return raw if type(raw) is FileIO else pipe
+
+
+def _closed() -> OSError:
+    return OSError(EBADF, os.strerror(EBADF))
+
+
+class Numbered:
+    """A pipe's transport that knows whether the number that asyncio's keeps is still its own."""
+
+    _number: Any = None
+
+    @property
+    def _fileno(self: Any) -> Any:
+        """The descriptor: -1 if the file was closed behind the transport's back, and then nobody waits for it."""
+        if self._pipe is None or self._loop is None or self._number is None:
+            return self._number
+        return number_now(self._loop._poll, self._pipe, self._number)
+
+    @_fileno.setter
+    def _fileno(self, number: Any) -> None:
+        self._number = number
+
+
+class ReadPipe(Numbered, _UnixReadPipeTransport):  # type: ignore[misc]
     """asyncio's, read by a `PipeReader`."""
 
     max_size = READ  # a larger buffer would be mapped and unmapped for each read
@@ -127,13 +157,16 @@ class ReadPipe(_UnixReadPipeTransport):  # type: ignore[misc]
     def __init__(self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> None:
         fd = pipe.fileno()
         if _serves(loop, fd):
-            self._hot = PipeReader(fd, protocol)
+            self._hot = PipeReader(_raw(pipe), protocol)
         super().__init__(loop, pipe, protocol, waiter, extra)
 
     def _add_reader(self, fd: int, callback: Any) -> None:
         if self._loop is None or not self.is_reading():
             return
-        if self._hot is not None:
+        fd = self._fileno
+        if fd < 0:
+            self._fatal_error(_closed(), "Fatal read error on pipe transport")
+        elif self._hot is not None:
             self._loop._add_reader(fd, self._hot.receive, self)
         else:
             self._loop._add_reader(fd, callback)
@@ -181,7 +214,7 @@ class ReadPipe(_UnixReadPipeTransport):  # type: ignore[misc]
         self._loop.call_soon(self._call_connection_lost, None)
 
 
-class WritePipe(_UnixWritePipeTransport):  # type: ignore[misc]
+class WritePipe(Numbered, _UnixWritePipeTransport):  # type: ignore[misc]
     """asyncio's, written to by a `PipeWriter`."""
 
     _hot: PipeWriter | None = None
@@ -189,7 +222,7 @@ class WritePipe(_UnixWritePipeTransport):  # type: ignore[misc]
     def __init__(self, loop: Any, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> None:
         super().__init__(loop, pipe, protocol, waiter, extra)
         if _serves(loop, self._fileno):
-            self._hot = self._buffer = PipeWriter(self._fileno)
+            self._hot = self._buffer = PipeWriter(_raw(pipe))
 
     def write(self, data: Any) -> None:
         """Write the data, bytes-like, at once if nothing is in the way; what the pipe does not take waits."""
@@ -224,6 +257,8 @@ class WritePipe(_UnixWritePipeTransport):  # type: ignore[misc]
         if self._hot is not None:
             self._hot.closing = True
         super().write_eof()
+        if self._buffer and self._pipe is not None and self._fileno < 0:  # it can never leave
+            self._close(_closed())
 
     def _close(self, exc: BaseException | None = None) -> None:
         if self._pipe is None:

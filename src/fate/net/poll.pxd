@@ -48,7 +48,11 @@ cdef class EpollPoll(Poll):
     cpdef remind(self)
 
     @cython.locals(mask=uint32_t)
-    cdef int _update(self, Watch watch) except -1
+    cdef int _update(self, Watch watch, Handle newcomer) except -1
+    cdef int _ask(self, Watch watch) except -1
+
+    @cython.locals(handle=Handle)
+    cdef int _outdated(self, Watch watch, Handle newcomer) except -1
 
     @cython.locals(generation=uint32_t)
     cdef int _register(self, Watch watch, uint32_t mask) except -1
@@ -82,6 +86,14 @@ cdef class EpollPoll(Poll):
     @cython.locals(watch=Watch, before=Handle)
     cdef Handle _read_by(self, int fd, Handle handle, bint edge)
     cpdef Handle set_reader(self, int fd, Handle handle)
+
+    @cython.locals(watch=Watch)
+    cpdef drop_reader(self, int fd, Handle handle)
+
+    @cython.locals(watch=Watch)
+    cpdef drop_writer(self, int fd, Handle handle)
+
+    @cython.locals(before=Handle)
     cpdef set_source(self, int fd, Handle source)
 
     @cython.locals(watch=Watch, before=Handle)

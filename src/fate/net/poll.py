@@ -3,6 +3,10 @@
 `EpollPoll` asks Linux's epoll itself, with nanosecond timeouts; level-triggered but for sources (`set_source`).
 `SelectorPoll` does the same on any `selectors.BaseSelector`: kqueue on macOS, or a simulated kernel. Both append the
 handles to the engine's queue. Neither reads or writes a byte.
+
+A number outlives its file. Whoever waits is trusted for as long as the kernel knows the file that it waits for: when
+somebody comes to a number where others are, the kernel is asked, and if it has forgotten the file, so are they. And a
+handle is let go of by the handle (`drop_reader`), since the number may be another's by then.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fate._native import Epoll, clock_ns
 from fate.core.engine import Poll
 from fate.core.handle import Handle
+from fate.net._calls import fd_of_file
 
 SPIN_LEAST = 1000  # nanoseconds; less is not worth the while
 VAIN = 8  # after a try to read that was in vain so many are left out
@@ -51,13 +56,23 @@ class Watch:
 
 
 def watchers(poll: Any, fd: int) -> tuple[Handle | None, Handle | None]:
-    """Who waits for `fd` with `poll`: reader and writer."""
+    """Who waits for `fd` with `poll`: reader and writer. Those that wait for a file that was closed are forgotten."""
+    if isinstance(poll, EpollPoll):
+        poll.let_go(fd)
     try:
         key = poll.get_key(fd)
     except KeyError:
         return None, None
     reader, writer = key.data
     return reader, writer
+
+
+def number_now(poll: Any, file: Any, number: int) -> int:
+    """`number`, if it is still that of `file`; -1 if that was closed, and then nobody waits for it any more."""
+    if fd_of_file(file) == number or not isinstance(poll, EpollPoll):
+        return number
+    poll.let_go(number)
+    return -1
 
 
 class EpollPoll(Poll):
@@ -99,7 +114,7 @@ class EpollPoll(Poll):
                     if handle is watch.writer:  # one handle for both: once is enough
                         continue
             elif watch.mask & EPOLLIN and events & ~EPOLLOUT:  # kept, and it would come again and again
-                self._update(watch)
+                self._update(watch, None)
             handle = watch.writer
             if handle is not None and events & ~EPOLLIN:
                 ready.append(handle)
@@ -135,6 +150,8 @@ class EpollPoll(Poll):
             epoll = Epoll()
         except OSError:
             return 0  # no descriptor left: another time
+        for watch in [watch for watch in self._watches if watch is not None]:
+            self._ask(watch)
         self._epoll.close()
         self._epoll = epoll
         self.watched = 0
@@ -146,7 +163,7 @@ class EpollPoll(Poll):
                 if watch.reader is None and watch.writer is None:
                     self._watches[watch.fd] = None
                 elif mask:
-                    self._update(watch)
+                    self._update(watch, None)
             except OSError:
                 pass  # it was closed: nothing will come of it
         return 0
@@ -165,8 +182,26 @@ class EpollPoll(Poll):
                 except (OSError, ValueError):
                     pass  # it was closed, or the poll was
 
-    def _update(self, watch: Watch) -> int:
-        """Tell the kernel what is wanted of `watch` now."""
+    def _ask(self, watch: Watch) -> int:
+        """Ask the kernel whether it still watches for `watch`. If not, its file was closed: nobody waits for it."""
+        watch.doubtful = True
+        return self._update(watch, None)
+
+    def _outdated(self, watch: Watch, newcomer: Handle | None) -> int:
+        """Forget who waited with `watch`, for a file that was closed; `newcomer` stays."""
+        handle = watch.reader
+        if handle is not None and handle is not newcomer:
+            watch.reader = None
+            watch.edge = False
+            handle.cancel()
+        handle = watch.writer
+        if handle is not None and handle is not newcomer:
+            watch.writer = None
+            handle.cancel()
+        return 0
+
+    def _update(self, watch: Watch, newcomer: Handle | None) -> int:
+        """Tell the kernel what is wanted of `watch` now. newcomer: the handle that was put there just now."""
         mask = 0
         if watch.reader is not None:
             mask |= EPOLLIN
@@ -182,18 +217,25 @@ class EpollPoll(Poll):
                 self._epoll.unregister(watch.fd)
             except OSError:
                 pass  # closed already: the kernel forgot it by itself
-        elif watch.mask == 0 or watch.doubtful:
+        elif watch.mask == 0:
             self._register(watch, mask)
             self._keep(watch)
         else:
             try:
                 self._epoll.modify(watch.fd, mask, watch.generation)
             except FileNotFoundError:  # closed behind our back, and the number was given to another file
-                self._register(watch, mask)
-            except OSError:
-                if mask & ~watch.mask:
+                self._outdated(watch, newcomer)
+                self.watched -= 1
+                watch.mask = 0
+                watch.doubtful = False
+                return self._update(watch, newcomer)
+            except OSError:  # closed behind our back, and nobody has the number: there is nothing to take away
+                if newcomer is not None:
                     raise
-                # closed behind our back: nothing to take away
+                if mask == watch.mask:
+                    self._outdated(watch, None)
+                    self._watches[watch.fd] = None
+                    mask = 0
         self.watched += (mask != 0) - (watch.mask != 0)
         watch.mask = mask
         watch.doubtful = False
@@ -256,7 +298,7 @@ class EpollPoll(Poll):
         if before is not None:
             before.cancel()
         try:
-            self._update(watch)
+            self._update(watch, handle)
         except BaseException:
             watch.reader = None
             raise
@@ -280,10 +322,12 @@ class EpollPoll(Poll):
         return 0
 
     def let_go(self, fd: int) -> int:
-        """Whoever has waited for `fd` is treated as one who never did: a transport uses it from now on."""
+        """Nothing is kept of who has waited for `fd`, nor of who waits for a file that was closed: a transport uses it
+        from now on."""
         watch = self._find(fd)
-        if watch is not None and watch.owner is not None:
-            self._update(self._watch(fd))
+        if watch is not None:
+            watch.owner = None
+            self._ask(watch)
         return 0
 
     def end_reading(self, fd: int, handle: Handle, keep: bool, more: bool) -> int:
@@ -297,7 +341,7 @@ class EpollPoll(Poll):
             if more:
                 watch.vain = 0
             if not keep or watch.owner is None:
-                self._update(watch)
+                self._update(watch, None)
         return 0
 
     def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
@@ -311,7 +355,9 @@ class EpollPoll(Poll):
         error or urgent data may follow what little came. In return the kernel does not look at each socket a second
         time: edge-triggered, a request of 1 KiB costs 4 % less.
         """
-        self._read_by(fd, source, True)
+        before = self._read_by(fd, source, True)
+        if before is not None and before is not source:
+            before.cancel()
 
     def _read_by(self, fd: int, handle: Handle | None, edge: bool) -> Handle | None:
         if handle is None and self._find(fd) is None:
@@ -320,12 +366,29 @@ class EpollPoll(Poll):
         before = watch.reader
         watch.reader = handle
         watch.edge = edge
+        if before is not None and handle is not None and before is not handle:
+            watch.doubtful = True  # the file of the one before may have been closed
         try:
-            self._update(watch)
+            self._update(watch, handle)
         except BaseException:
             watch.reader = before
             raise
         return before
+
+    def drop_reader(self, fd: int, handle: Handle) -> None:
+        """Let go of `fd`'s reader if that is `handle`, which is not cancelled: the number may be another's by now."""
+        watch = self._find(fd)
+        if watch is not None and watch.reader is handle:
+            watch.reader = None
+            watch.edge = False
+            self._update(watch, None)
+
+    def drop_writer(self, fd: int, handle: Handle) -> None:
+        """Let go of `fd`'s writer if that is `handle`, which is not cancelled: the number may be another's by now."""
+        watch = self._find(fd)
+        if watch is not None and watch.writer is handle:
+            watch.writer = None
+            self._update(watch, None)
 
     def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
         """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
@@ -334,8 +397,10 @@ class EpollPoll(Poll):
         watch = self._watch(fd)
         before = watch.writer
         watch.writer = handle
+        if before is not None and handle is not None and before is not handle:
+            watch.doubtful = True
         try:
-            self._update(watch)
+            self._update(watch, handle)
         except BaseException:
             watch.writer = before
             raise
@@ -371,6 +436,8 @@ class SelectorPoll(Poll):
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self.selector = selector
         self._events: dict[int, int] = {}
+        epoll: Any = getattr(selectors, "EpollSelector", ())
+        self._trusts = isinstance(selector, epoll)  # that a number still is the file that it was, if the mask is equal
 
     def poll(self, timeout_ns: int, ready: list[Handle]) -> int:
         """Wait up to `timeout_ns` (0: do not wait; negative: for ever); append the handles of what came to `ready`."""
@@ -401,28 +468,46 @@ class SelectorPoll(Poll):
         reader, writer = key.data
         return reader, writer
 
-    def _update(self, fd: int, known: bool, reader: Handle | None, writer: Handle | None) -> None:
+    def _update(self, fd: int, known: bool, reader: Handle | None, writer: Handle | None, replaces: bool) -> bool:
+        """Returns False if what is known of `fd` was of a file that was closed: the selector has forgotten it."""
         mask = (selectors.EVENT_READ if reader else 0) | (selectors.EVENT_WRITE if writer else 0)
         if not mask:
             self.selector.unregister(fd)
             self._events.pop(fd, None)
-        elif known:
-            self.selector.modify(fd, mask, (reader, writer))
-        else:
+        elif not known:
             self.selector.register(fd, mask, (reader, writer))
+        elif replaces and self._trusts:
+            self.selector.unregister(fd)
+            self.selector.register(fd, mask, (reader, writer))
+        else:
+            try:
+                self.selector.modify(fd, mask, (reader, writer))
+            except FileNotFoundError:
+                return False
+        return True
 
     def set_reader(self, fd: int, handle: Handle | None) -> Handle | None:
         """Have `handle` queued whenever `fd` is readable; None: nobody. Returns the one before, not cancelled."""
         reader, writer = self._handles(fd)
-        if handle is not reader:
-            self._update(fd, bool(reader or writer), handle, writer)
+        if handle is not reader and not self._update(
+            fd, bool(reader or writer), handle, writer, bool(handle and reader)
+        ):
+            if writer is not None:
+                writer.cancel()
+            if handle is not None:
+                self._update(fd, False, handle, None, False)
         return reader
 
     def set_writer(self, fd: int, handle: Handle | None) -> Handle | None:
         """Have `handle` queued whenever `fd` is writable; None: nobody. Returns the one before, not cancelled."""
         reader, writer = self._handles(fd)
-        if handle is not writer:
-            self._update(fd, bool(reader or writer), reader, handle)
+        if handle is not writer and not self._update(
+            fd, bool(reader or writer), reader, handle, bool(handle and writer)
+        ):
+            if reader is not None:
+                reader.cancel()
+            if handle is not None:
+                self._update(fd, False, None, handle, False)
         return writer
 
     def get_key(self, fd: int) -> selectors.SelectorKey:

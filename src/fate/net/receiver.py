@@ -107,7 +107,8 @@ class Receiver:
 
     def _listen(self) -> None:
         try:
-            self.fate.add_reader(self._fd, self._on_readable)
+            self.fate._ensure_fd_no_transport(self._fd)
+            self._reading = self.fate._add_reader(self._fd, self._on_readable)
         except OSError as error:
             raise source_error(error, f"wait for a packet on {self.sock!r}") from error
         except RuntimeError as error:
@@ -150,11 +151,17 @@ class Receiver:
         """Let go of the socket."""
         if self.fate._receivers.get(self.key) is self:
             del self.fate._receivers[self.key]
-            self.fate._remove_reader(self._fd)
+            self._pause()
             if not self.given:
                 self.sock.close()
             elif self.sock.fileno() >= 0:
                 self.sock.settimeout(self._timeout)
+
+    def _pause(self) -> None:
+        """Be told no more; who has come to the number since, if the socket was closed, stays."""
+        if not self.fate.is_closed():
+            self.fate._poll.drop_reader(self._fd, self._reading)
+        self._reading.cancel()
 
     def fail(self, error: SourceError) -> None:
         """Nothing more can come: every fuse fails."""
@@ -211,7 +218,7 @@ class LineReceiver(Receiver):
                 return
             failure = source_error(error, f"accept a connection at {self.address!r}")
             message = f"No connection can be accepted at {self.address!r} for now; the next try is in {ACCEPT_RETRY} s"
-            self.fate._remove_reader(self._fd)
+            self._pause()
             self.fate.call_later(ACCEPT_RETRY, self._listen_again)
             self.fate.call_exception_handler({"message": message, "exception": failure, "socket": self.sock})
             return
@@ -223,7 +230,11 @@ class LineReceiver(Receiver):
             self._drop(connection)
 
     def _listen_again(self) -> None:
-        if self.fuses:
+        if not self.fuses:
+            return
+        if self.sock.fileno() != self._fd:
+            self.fail(SourceError(0, f"{self.sock!r} was closed while fuses waited for packets there"))
+        else:
             self._listen()
 
     def close(self) -> None:
@@ -232,9 +243,8 @@ class LineReceiver(Receiver):
             self._drop(connection)
 
     def _drop(self, connection: socket.socket) -> None:
-        fd = self._connections.pop(connection, None)
-        if fd is not None:
-            self.fate._remove_reader(fd)
+        if self._connections.pop(connection, None) is not None:
+            self.fate._remove_reader(connection)
             connection.close()
 
     def _receive(self, connection: socket.socket) -> bytes:

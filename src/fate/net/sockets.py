@@ -290,8 +290,7 @@ class WaitToSend(Wait):
         return 0
 
     def _unwatch(self, keep: bool) -> int:
-        if not self._cancelled:  # else another has taken its place
-            self._engine._poll.remove_writer(self._fd)
+        self._engine._poll.drop_writer(self._fd, self)
         return 0
 
 

@@ -15,6 +15,7 @@ cdef Py_ssize_t WARM
 cdef Py_ssize_t SMALL
 cdef Py_ssize_t LARGE
 cdef Py_ssize_t MUCH
+cdef int EBADF
 cdef int PATIENCE
 cdef tuple INTERNET
 cdef tuple TCP

@@ -16,6 +16,7 @@ import sys
 import warnings
 from asyncio import base_events, constants, protocols, selector_events, trsock
 from asyncio.log import logger
+from errno import EBADF
 from typing import TYPE_CHECKING, Any, cast
 
 from fate._native import compiled, copy_of
@@ -168,7 +169,10 @@ class Stream(Seated):
     def __del__(self) -> None:
         if self._sock_fd < 0 or self._lost:
             return
-        words = f"unclosed transport {self!r}"
+        try:
+            words = "" if sys.is_finalizing() else f"unclosed transport {self!r}"
+        except Exception:  # the interpreter ends, and has taken away what this module's names stood for
+            words = ""
         self._rise()
         # A hook for warnings may keep it: then it is one that has ended, for its number is another's soon.
         self._lost = self._closing = True
@@ -178,7 +182,7 @@ class Stream(Seated):
         server = self._server
         self._server = None
         try:
-            if not sys.is_finalizing():  # 3.13 cannot show a warning any more by then, and says that instead
+            if words:  # 3.13 cannot show a warning any more when it ends, and says that instead
                 warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
         except AttributeError:
             pass  # the interpreter ends, and has taken away what this module's names stood for
@@ -261,11 +265,14 @@ class Stream(Seated):
 
     def _watch(self) -> int:
         engine = self._engine
+        if fd_of(self._socket) < 0:  # closed behind our back: the number may be another's
+            self._fatal_error(_os_error(EBADF), "Fatal read error on socket transport")
+            return 0
         self._owns_context = engine.prepare_source(self)
         if self._edge:
             engine._poll.set_source(self._sock_fd, self)
         else:
-            engine._poll.set_reader(self._sock_fd, self)
+            engine._poll.add_reader(self._sock_fd, self)
         self._watched = True
         return 0
 
@@ -273,7 +280,7 @@ class Stream(Seated):
         if self._watched:
             self._watched = False
             if not self._engine._closed:
-                self._engine._poll.set_reader(self._sock_fd, None)
+                self._engine._poll.drop_reader(self._sock_fd, self)
         return 0
 
     def _read(self) -> int:
@@ -344,7 +351,11 @@ class Stream(Seated):
             return 0
         if count == 0:
             return self._read_end()
-        if self._edge and (count >= len(buffer) or self._index):
+        if self._edge and (
+            count >= len(buffer)
+            or self._index
+            or (type(buffer) is not bytearray and type(buffer) is not memoryview)  # it may say it is longer than it is
+        ):
             self._engine.queue_source(self)
         try:
             self._protocol.buffer_updated(count)
@@ -581,16 +592,16 @@ class Stream(Seated):
     def _wait(self) -> int:
         engine = self._engine
         self._writer = engine.make_handle(self._write_ready, ())
-        engine._poll.set_writer(self._sock_fd, self._writer)
+        engine._poll.add_writer(self._sock_fd, self._writer)
         return 0
 
     def _unwait(self) -> int:
         writer = self._writer
         self._writer = None
         if writer is not None:
-            writer.cancel()
             if not self._engine._closed:
-                self._engine._poll.set_writer(self._sock_fd, None)
+                self._engine._poll.drop_writer(self._sock_fd, writer)
+            writer.cancel()
         return 0
 
     def _write_ready(self) -> None:
@@ -727,6 +738,8 @@ class Stream(Seated):
                 self._unwait()
             self._conn_lost += 1
             self._engine.call_soon(self._call_connection_lost, None)
+        elif fd_of(self._socket) < 0:  # closed behind our back: it will never be writable
+            self._give_up(_os_error(EBADF), None)
 
     def abort(self) -> None:
         """Close the connection now: what waits for the peer is lost."""

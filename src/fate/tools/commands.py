@@ -1,8 +1,9 @@
 """Commands: `run_command` runs one and gives what it printed.
 
 The child is asyncio's, on the loop's own watcher; it leads a process group of its own, so that a time limit or a
-cancellation ends whatever it has started too. The rule here: when the Deferred fires, the child has been waited for
-and every descriptor to it is closed. Talking to a child at length is `fate.reactor`'s spawnProcess, or asyncio's.
+cancellation ends whatever it has started too, and what has not left the group. The rule here: when the Deferred fires,
+the child has been waited for and every descriptor to it is closed. Talking to a child at length is `fate.reactor`'s
+spawnProcess, or asyncio's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from fate.errors import CommandFailedError, CommandSizeError, CommandStartError, CommandTimeoutError
 from fate.loop import Fate
+from fate.net.processes import ChildTransport
 from fate.tools.ground import Turns, checked_callable, current_fate, deferred_of, settled
 from fate.tools.reading import CHUNK, MAX_LINE, Splitter
 
@@ -75,7 +77,8 @@ def run_command(
         not read all of it is no error.
     on_line: called with each line that it prints, without the line's end, when it prints it; then the output is not
         kept. If it returns something that can be awaited, reading goes on when that is there, and the command waits.
-    timeout: seconds until it is killed with its whole process group.
+    timeout: seconds until it is killed with its whole process group: all that it has started, but for those that have
+        left the group (`setsid`, daemons), which live on and are not waited for.
     check: make an exit code other than 0 an error.
     max_size: bytes that it may print to both its outputs and that are kept; None: as many as there are.
     max_line: bytes in one line, with `on_line`.
@@ -114,6 +117,8 @@ def run_command(
 
 class Child(SubprocessStreamProtocol):
     """asyncio's protocol for a child with streams, which also tells when everything of it is closed."""
+
+    holds_number = True  # until then: its group may live longer than the child, and must be found by that number
 
     def __init__(self, loop: Fate) -> None:
         super().__init__(CHUNK, loop)
@@ -249,9 +254,11 @@ def _killed(transport: asyncio.SubprocessTransport) -> bool:
     pipes = [pipe for pipe in map(transport.get_pipe_transport, range(3)) if pipe is not None]
     allowed = True
     if transport.get_returncode() is None or not all(pipe.is_closing() for pipe in pipes):
-        # If the child is dead and a pipe still open, somebody of its group holds that, so the number is still theirs.
         try:
-            os.killpg(transport.get_pid(), signal.SIGKILL)
+            if isinstance(transport, ChildTransport):
+                transport.kill_group()
+            elif transport.get_returncode() is None:  # a child that is played, in a universe
+                os.killpg(transport.get_pid(), signal.SIGKILL)
         except ProcessLookupError:
             pass
         except PermissionError:  # it has become another user's, as `sudo` does

@@ -56,10 +56,10 @@ cdef class Descriptors(Handle):
     @cython.locals(descriptor=Descriptor, engine=Engine)
     cpdef add_writer(self, object selectable)
 
-    @cython.locals(descriptor=Descriptor, before=Handle)
+    @cython.locals(descriptor=Descriptor)
     cpdef remove_reader(self, object selectable)
 
-    @cython.locals(descriptor=Descriptor, before=Handle)
+    @cython.locals(descriptor=Descriptor)
     cpdef remove_writer(self, object selectable)
 
     cdef int _let_go(self, Descriptor descriptor) except -1

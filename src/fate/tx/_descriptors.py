@@ -265,9 +265,7 @@ class Descriptors(Handle):
         descriptor = self._known.get(selectable)
         if descriptor is not None and descriptor.reading:
             descriptor.reading = False
-            before = self._poll.set_reader(descriptor.fd, None)
-            if before is not None and before is not descriptor.handle:  # another selectable's, with the same number
-                self._poll.set_reader(descriptor.fd, before)
+            self._poll.drop_reader(descriptor.fd, descriptor.handle)
             self._let_go(descriptor)
 
     def remove_writer(self, selectable: Any) -> None:
@@ -277,9 +275,7 @@ class Descriptors(Handle):
             descriptor.writing = False
             if descriptor.armed:
                 descriptor.armed = False
-                before = self._poll.set_writer(descriptor.fd, None)
-                if before is not None and before is not descriptor.handle:
-                    self._poll.set_writer(descriptor.fd, before)
+                self._poll.drop_writer(descriptor.fd, descriptor.handle)
             self._let_go(descriptor)
 
     def _let_go(self, descriptor: Descriptor) -> int:
