@@ -147,3 +147,14 @@ def test_a_program_that_spins_for_ever_is_told_with_its_line(kind, monkeypatch):
         sim.run(main)
     [line] = heard
     assert line.startswith(("task main spins at test_spinning.py:", "callback "))
+
+
+def test_a_program_that_spins_gives_few_opportunities_for_faults() -> None:
+    async def main() -> None:
+        flag: list[int] = []
+        asyncio.get_running_loop().call_later(10, flag.append, 1)
+        while not flag:
+            await asyncio.sleep(0)
+
+    result = sim.attempt(main, 0, "all", drawn=False)
+    assert result.ok and len(result.decisions) < 200

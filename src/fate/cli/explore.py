@@ -303,7 +303,7 @@ class _Bar:
         if time.perf_counter() - self.told < TOLD_EVERY:
             return
         place = guard.place()
-        now = f"; the present run is at {place}" if place else ""
+        now = f"; the present run is {place}" if place else ""
         if self.shrinks_from is None:
             self._line(f"{self.runs:,} runs so far{now}")
         else:

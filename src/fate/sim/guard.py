@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from fate.sim import world
@@ -68,20 +69,21 @@ def is_of_the_user(error: BaseException) -> bool:
     return last is None or not (0 <= last.tb_lasti < len(code) and code[last.tb_lasti] == RAISE)
 
 
+def _place_of(frame: FrameType) -> str:
+    code = frame.f_code
+    return f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}"
+
+
 def place() -> str:
     """Where the run is that goes on now, in words; "" if none does in this process."""
     here = world.current
     if here is None or not _guarded:
         return ""
-    innermost = outside(sys._current_frames().get(_guarded[0]))
-    frame = innermost
+    frame = sys._current_frames().get(_guarded[0])
     while frame is not None and of_the_library(frame.f_code.co_filename):
-        frame = frame.f_back
-    frame = frame or innermost
-    code = None if frame is None else frame.f_code
-    where = (
-        "" if code is None or frame is None else f"{Path(code.co_filename).name}:{frame.f_lineno} in {code.co_name}, "
-    )
+        # what called the universe is no part of the run
+        frame = None if frame.f_code.co_qualname.startswith("Universe.") else frame.f_back
+    where = "" if frame is None else f"at {_place_of(frame)}, "
     return f"{where}after {here.kernel.now / 1e9:,.0f} s of virtual time and {here.kernel.steps:,} steps"
 
 

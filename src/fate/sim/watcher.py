@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fate.sim.hosts import Host
 
 MOST_STOOD = 3  # so many other tasks are told of when a fault strikes
+MOST_YIELDS = 4  # polls in a row that found nothing, with some 16 turns each: whoever yields after these, spins
 
 MOST_EVENTS = 500_000  # of a history: who never ends must not fill the memory
 
@@ -128,7 +129,7 @@ class Watcher:
                 task = None
             elif not task.done():
                 task._fate_since = self.host.world.kernel.now  # type: ignore[attr-defined]
-                if task in self._labels:
+                if task in self._labels and not self._spins(task):
                     self._decide(task)
             elif task.cancelled():
                 strikes = self.host.universe.strikes
@@ -136,8 +137,12 @@ class Watcher:
                     strikes.pass_on(self.host, task)
             elif task._exception is not None:
                 self.host.universe.strikes.ended(self.host, task._exception, task)
-            if self.stall >= 0.0 and self.host.loop._timers.count:
+            if self.stall >= 0.0 and self.host.loop._timers.count and not self._spins(task):
                 self._stall(handle, task)
+
+    def _spins(self, task: Any) -> bool:
+        """Whether what has run only yields, over and over: faults of each of its thousands of turns say nothing new."""
+        return self.host.world.kernel.idle_polls > MOST_YIELDS and (task is None or task._fut_waiter is None)
 
     def _event(self, handle: Handle) -> tuple[Any, ...]:
         task = getattr(handle._callback, "__self__", None)
