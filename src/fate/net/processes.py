@@ -192,7 +192,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
             os.close(pidfd)
 
     def _is_there(self) -> bool:
-        """Whether the child runs; raises ChildProcessError if there is no such child any more, as far as can be told."""
+        """Whether the child runs. Raises ChildProcessError if there is no such child any more, as far as that is known."""
         kind, number = (os.P_PIDFD, self._pidfd) if self._pidfd >= 0 else (os.P_PID, self._pid)
         return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
