@@ -192,7 +192,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
             os.close(pidfd)
 
     def _is_there(self) -> bool:
-        """Whether the child runs. Raises ChildProcessError if there is no such child any more, as far as that is known."""
+        """Whether the child runs. Raises ChildProcessError if there is no such child any more, as far as known."""
         kind, number = (os.P_PIDFD, self._pidfd) if self._pidfd >= 0 else (os.P_PID, self._pid)
         return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
