@@ -253,7 +253,11 @@ def test_a_signal_after_the_end_keeps_the_exit_code(loop: Fate) -> None:
 def test_a_watcher_of_the_programs_own_is_as_good(loop: Fate, recwarn: Any) -> None:
     async def use() -> None:
         process = await shell("sleep 60 & exit 0", stdin=PIPE, stdout=PIPE)
-        assert await process.wait() == 0
+        try:
+            assert await process.wait() == 0
+        finally:
+            process._transport.close()  # type: ignore[attr-defined]
+            await process.wait()
 
     async def main() -> None:
         await use()
