@@ -191,10 +191,10 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
                     os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
             os.close(pidfd)
 
-    def _is_there(self) -> None:
-        """Raises ChildProcessError if there is no such child of ours any more, as far as can be told."""
+    def _is_there(self) -> bool:
+        """Whether the child runs. Raises ChildProcessError if there is no such child any more, as far as known."""
         kind, number = (os.P_PIDFD, self._pidfd) if self._pidfd >= 0 else (os.P_PID, self._pid)
-        os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return os.waitid(kind, number, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def send_signal(self, number: int) -> None:
         """Send it to the child, unless that has ended. Raises ProcessLookupError once the connection is lost."""
@@ -249,8 +249,9 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         if self._proc is not None and self._returncode is None:
             if loop.get_debug():
                 logger.warning("Close running child process: kill %r", self)
-            with suppress(PermissionError, ProcessLookupError):  # it may have become another user's
-                vars(self._proc).get("kill", self.kill)()  # the program's own, if it has put one there
+            with suppress(PermissionError, ChildProcessError, ProcessLookupError):  # it may be another user's, or gone
+                if self._is_there():
+                    vars(self._proc).get("kill", self.kill)()  # the program's own, if it has put one there
 
 
 async def start(loop: Any, watch: Any, protocol: Any, args: Any, *how: Any, extra: Any = None, **options: Any) -> Any:
