@@ -156,7 +156,11 @@ class Parts:
                 compound._parts_over(decider)
             for user in parts._users:
                 user._left -= parts._users[user]; parts._users[user] = 0  # noqa: E702  # fmt: skip
-                if user._state in (FOLLOWING, ENDING) and user not in reached and (decider is not None or not user._left):
+                if (
+                    user._state in (FOLLOWING, ENDING)
+                    and user not in reached
+                    and (decider is not None or not user._left)
+                ):
                     reached.add(user)
                     ending.append(user)
         for parts in ending:

@@ -256,7 +256,7 @@ class Timers:
         return 0
 
     def _rise(self, handle: TimerHandle, index: int) -> int:
-        """Have `handle`, which is in the heap at `index`, go up to where it belongs. `_heaped` is the caller's affair."""
+        """Have `handle`, in the heap at `index`, go up to where it belongs. `_heaped` is the caller's affair."""
         near = self._near
         while index > 0:
             above = (index - 1) >> 1
