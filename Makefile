@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd') setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check compilers format conformance fidelity others bench bench-growth bench-sim bugs soak torture sanitize sanitized docs clean
+.PHONY: help install demo test check compilers format conformance fidelity others bench bench-growth bench-sim bugs soak torture interrupts sanitize sanitized docs clean
 
 help:
 	@echo 'make demo         set up, then show what Fate does (two minutes, most of them installing and compiling)'
@@ -23,6 +23,7 @@ help:
 	@echo 'make bugs         known bugs of redis-py, anyio, aiojobs and asyncio, found by `fate explore`; BUG=redis: one'
 	@echo 'make soak         a server on Fate under storms and faults; SECONDS=600, CONNECTIONS=10000'
 	@echo 'make torture      every call of a loop in any order, abuse included, against a model; SECONDS=600'
+	@echo 'make interrupts   exceptions between any two steps of a run: is anything lost or stuck? COUNT=10000'
 	@echo 'make sanitize     the compiled modules'"'"' tests, and the torture, under GCC'"'"'s address and undefined-behaviour sanitizers'
 	@echo 'make docs         build the documentation into docs/_build'
 	@echo 'Variables: PYTHON=python3.12  VENV=.venv  FATE_PURE=1 (do not compile)'
@@ -100,6 +101,10 @@ soak: $(VENV)/made
 
 torture: $(VENV)/made-test
 	PYTHONMALLOC=debug $(BIN)/python -m tests.torture --seconds $(SECONDS)
+
+COUNT ?= 10000
+interrupts: $(VENV)/made-test
+	$(BIN)/python -m tests.interrupts --count $(COUNT)
 
 # GCC's sanitizers in Fate's own modules. Leaks are not looked for: the interpreter does not free all when it ends.
 # What they find ends the process and is in build/sanitize, also where that process was a test's child; what the second

@@ -6,12 +6,15 @@ Nothing here asserts anything. Fixtures live in `conftest.py`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import selectors
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from fate import Fate
@@ -90,6 +93,16 @@ class VirtualFate(Fate):
 
     def time(self) -> float:
         return self.clock.now
+
+
+def descriptors() -> Counter[str]:
+    """Which files this process has open, and how often each; what earlier tests have left is collected first."""
+    gc.collect()
+    found: Counter[str] = Counter()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # that of the list itself
+            found[os.readlink(f"/proc/self/fd/{name}")] += 1
+    return found
 
 
 def turns(loop: asyncio.AbstractEventLoop, count: int = 1) -> None:

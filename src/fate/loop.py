@@ -69,7 +69,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLOSED = -1  # the descriptor of a closed socket; at the end of the interpreter the loop's own may be closed before it
-HANDLE_RUN = asyncio.Handle._run
 STDLIB_NAMES = {
     SelectorEventLoop: [
         "_add_reader", "_remove_reader", "_add_writer", "_remove_writer", "_ensure_fd_no_transport",
@@ -526,8 +525,8 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
         """
         self._check_closed()
         self._check_running()
-        if asyncio.Handle._run is not HANDLE_RUN or self._run_by is not None:
-            self.run_by(None if asyncio.Handle._run is HANDLE_RUN else self._run_as_asyncio)
+        if _runs_otherwise() or self._run_by is not None:
+            self.run_by(self._run_as_asyncio if _runs_otherwise() else None)
             self._watch_callbacks()
         try:
             running.run(self)
@@ -574,6 +573,17 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
             self._let_go_of_signals()
         super().close()
         self._forget_all()
+
+    def _close_self_pipe(self) -> None:
+        """As asyncio's, which an interrupt may cut short: it is called again when the loop is closed again then."""
+        for name in ("_ssock", "_csock"):
+            sock = getattr(self, name)
+            if sock is not None:
+                if name == "_ssock":
+                    self._remove_reader(sock.fileno())
+                sock.close()
+                setattr(self, name, None)
+        self._internal_fds = 0
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not getattr(self, "_closed", True):  # else an exception came before it had begun to be
@@ -710,6 +720,11 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
             self.call_soon_threadsafe(self.stop)
 
 
+def _runs_otherwise() -> bool:
+    """Whether a program has put something in the place of `asyncio.Handle._run`, perhaps before Fate was imported."""
+    return getattr(asyncio.Handle._run, "__globals__", None) is not vars(events)
+
+
 def _once_more(callback: Callable[..., object], args: tuple[Any, ...]) -> None:
     callback(*args)
 
@@ -798,7 +813,21 @@ def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:
     """
     if events._get_running_loop() is not None:
         raise LoopRunningError("fate.run() was called while a loop runs in this thread: await the coroutine instead")
-    with asyncio.Runner(loop_factory=Fate, debug=debug) as runner:
-        loop: Any = runner.get_loop()
-        loop._be_wary()
-        return runner.run(main)
+    runner = asyncio.Runner(loop_factory=Fate, debug=debug)
+    try:
+        try:
+            with runner:
+                loop: Any = runner.get_loop()
+                loop._be_wary()
+                return runner.run(main)
+        finally:
+            _let_go_of_sigint(runner)
+    finally:
+        _let_go_of_sigint(runner)  # an interrupt may have cut the first one short
+
+
+def _let_go_of_sigint(runner: asyncio.Runner) -> None:
+    """Put Ctrl-C's handler back if an interrupt kept `runner` from doing so."""
+    handler = signals.getsignal(signals.SIGINT)
+    if getattr(getattr(handler, "func", None), "__self__", None) is runner:
+        signals.signal(signals.SIGINT, signals.default_int_handler)

@@ -1,8 +1,5 @@
 from fate.core.engine cimport Engine
 
-cdef object set_running_loop
-cdef object get_running_loop
-
 
 cdef class Before:
     cdef bint begun

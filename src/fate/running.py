@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from fate._native import loop_threads, this_thread
 
-set_running_loop = events._set_running_loop
-get_running_loop = events._get_running_loop
-
 
 class Before:
     """What was so before a run."""
@@ -49,21 +46,21 @@ def run(loop: Any) -> None:
 
 def within(loop: Any, call: Callable[[], Any]) -> Any:
     """Call something as if `loop` ran already, and return what it returns."""
-    before = get_running_loop()
+    before = events._get_running_loop()
     try:
         try:
-            set_running_loop(loop)
+            events._set_running_loop(loop)
             return call()
         finally:
-            set_running_loop(before)
+            events._set_running_loop(before)
     finally:
-        set_running_loop(before)
+        events._set_running_loop(before)
 
 
 def _begin(loop: Any, before: Before) -> int:
     before.hooks = sys.get_asyncgen_hooks()
     before.depth = sys.get_coroutine_origin_tracking_depth()
-    before.loop = get_running_loop()
+    before.loop = events._get_running_loop()
     before.begun = True
     loop._reset()
     loop._thread_id = get_ident()
@@ -74,14 +71,14 @@ def _begin(loop: Any, before: Before) -> int:
         loop._set_coroutine_origin_tracking(True)
     loop._hear_signals()
     sys.set_asyncgen_hooks(loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook)
-    set_running_loop(loop)
+    events._set_running_loop(loop)
     return 0
 
 
 def _end(loop: Any, before: Before) -> int:
     if before.over or not before.begun:
         return 0
-    set_running_loop(before.loop)
+    events._set_running_loop(before.loop)
     sys.set_asyncgen_hooks(*before.hooks)
     loop._stopping = False
     loop._thread_id = loop._awaited = None

@@ -19,12 +19,7 @@ class Exclusion(NamedTuple):
 # which inherits these parts, must pass them; they are counted apart for the sake of loops that do not inherit them.
 INSIDES = ("test_base_events.BaseEventLoopWithSelectorTests.*", "test_unix_events.SelectorEventLoop*")
 
-EXCLUSIONS: tuple[Exclusion, ...] = (
-    Exclusion(
-        "test_subprocess.*.test_pause_reading",
-        "it replaces `loop.connect_read_pipe`; a child's pipes are connected at once, without that coroutine",
-    ),
-)
+EXCLUSIONS: tuple[Exclusion, ...] = ()
 
 IN_UNIVERSES: tuple[Exclusion, ...] = (
     Exclusion(

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
+import os
 import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -244,3 +251,102 @@ def test_whoever_replaces_the_method_that_runs_asyncios_handles_sees_fates(
     loop.call_soon(loop.stop)
     loop.run_forever()
     assert len(seen) == 3
+
+
+def test_who_replaced_that_method_before_fate_was_imported_sees_fates_too() -> None:
+    program = (
+        "import asyncio\nseen = []\nplain = asyncio.Handle._run\n"
+        "def watching(handle):\n    seen.append(1)\n    plain(handle)\n"
+        "asyncio.Handle._run = watching\n"
+        "import fate\nfate.run(asyncio.sleep(0))\nassert seen\n"
+    )
+    path = os.pathsep.join(sys.path)
+    ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert ended.returncode == 0
+
+
+class Nested:
+    """Runs a loop inside itself, as notebooks' tools do: it knows asyncio's loops from within, and turns it by hand."""
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        before = self.loop._thread_id, asyncio._get_running_loop()
+        self.loop._thread_id = threading.get_ident()
+        asyncio._set_running_loop(self.loop)
+        try:
+            yield
+        finally:
+            self.loop._thread_id = before[0]
+            asyncio._set_running_loop(before[1])
+
+    def run_until_complete(self, main: Any) -> Any:
+        with self.run():
+            future = asyncio.ensure_future(main, loop=self.loop)
+            while not future.done():
+                self.turn()
+            return future.result()
+
+    def turn(self) -> None:
+        loop = self.loop
+        ready, scheduled = loop._ready, loop._scheduled
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)
+        timeout = None
+        if ready or loop._stopping:
+            timeout = 0.0
+        elif scheduled:
+            timeout = min(max(scheduled[0]._when - loop.time(), 0), 86400)
+        loop._process_events(loop._selector.select(timeout))
+        while scheduled and scheduled[0]._when < loop.time() + loop._clock_resolution:
+            ready.append(heapq.heappop(scheduled))
+        for _ in range(len(ready)):
+            if not ready:
+                break
+            handle = ready.popleft()
+            if not handle._cancelled:
+                task = asyncio.current_task(loop)
+                if task is not None:
+                    asyncio.tasks._leave_task(loop, task)  # type: ignore[attr-defined]
+                try:
+                    handle._run()
+                finally:
+                    if task is not None:
+                        asyncio.tasks._enter_task(loop, task)  # type: ignore[attr-defined]
+
+
+def test_a_loop_that_is_turned_by_hand_inside_a_task_loses_nothing(loop: Fate) -> None:
+    nested = Nested(loop)
+    log: list[Any] = []
+
+    async def talk(number: int) -> bytes:
+        near, far = socket.socketpair()
+        with far:
+            reader, writer = await asyncio.open_connection(sock=near)
+            writer.write(b"to")
+            await asyncio.sleep(0.002)
+            assert far.recv(10) == b"to"
+            far.send(b"%d" % number)
+            got = await reader.read(10)
+            writer.close()
+            await writer.wait_closed()
+        return got
+
+    async def inner(depth: int) -> bytes:
+        got = await talk(depth)
+        return got + (nested.run_until_complete(inner(depth - 1)) if depth else b"")
+
+    async def main() -> bytes:
+        for index in range(20):
+            loop.call_soon(log.append, index)
+        loop.call_later(0.001, log.append, "timer")
+        beside = asyncio.create_task(talk(9))
+        assert nested.run_until_complete(inner(3)) == b"3210"
+        assert asyncio.current_task() is task
+        return await beside
+
+    task = loop.create_task(main())
+    assert loop.run_until_complete(task) == b"9"
+    assert log == [*range(20), "timer"]

@@ -178,6 +178,65 @@ def test_a_pipe_that_cannot_be_connected_ends_the_child(loop: Fate, monkeypatch:
     run(loop, main)
 
 
+@pytest.mark.parametrize("how", ["subclass", "instance"])
+def test_a_programs_own_way_to_connect_pipes_is_asked(how: str) -> None:
+    asked: list[str] = []
+
+    class Asked(Fate):
+        async def connect_read_pipe(self, protocol_factory: Any, pipe: Any) -> Any:
+            asked.append("read")
+            return await super().connect_read_pipe(protocol_factory, pipe)
+
+        async def connect_write_pipe(self, protocol_factory: Any, pipe: Any) -> Any:
+            asked.append("write")
+            return await super().connect_write_pipe(protocol_factory, pipe)
+
+    loop = Asked() if how == "subclass" else Fate()
+    if how == "instance":
+        usual = loop.connect_read_pipe
+
+        async def connect(*args: Any) -> Any:
+            asked.append("read")
+            return await usual(*args)
+
+        loop.connect_read_pipe = connect  # type: ignore[assignment]
+
+    async def main() -> None:
+        process = await shell("cat; echo y >&2", stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        assert await process.communicate(b"x") == (b"x", b"y\n")
+        assert process.returncode == 0
+
+    run(loop, main)
+    loop.close()
+    assert asked == (["write", "read", "read"] if how == "subclass" else ["read", "read"])
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_starts_a_child_can_be_cancelled_while_the_program_connects_its_pipes(loop: Fate, turns: int) -> None:
+    usual = loop.connect_read_pipe
+
+    async def connect(*args: Any) -> Any:
+        await asyncio.sleep(0)
+        return await usual(*args)
+
+    loop.connect_read_pipe = connect  # type: ignore[method-assign]
+
+    async def main() -> None:
+        task = loop.create_task(shell("read line", stdin=PIPE, stdout=PIPE, stderr=PIPE))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await asyncio.sleep(0)
+        with pytest.raises(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+    run(loop, main)
+    gc.collect()  # no pipe is left open: that would be a warning
+
+
 def test_a_signal_after_the_end_keeps_the_exit_code(loop: Fate) -> None:
     async def main() -> None:
         process = await shell("exit 3", stdin=PIPE)
@@ -194,7 +253,11 @@ def test_a_signal_after_the_end_keeps_the_exit_code(loop: Fate) -> None:
 def test_a_watcher_of_the_programs_own_is_as_good(loop: Fate, recwarn: Any) -> None:
     async def use() -> None:
         process = await shell("sleep 60 & exit 0", stdin=PIPE, stdout=PIPE)
-        assert await process.wait() == 0
+        try:
+            assert await process.wait() == 0
+        finally:
+            process._transport.close()  # type: ignore[attr-defined]
+            await process.wait()
 
     async def main() -> None:
         await use()

@@ -385,3 +385,31 @@ def test_a_protocol_may_give_any_writable_buffer_for_what_comes_by_tls(any_loop:
         server.close()
 
     run(any_loop, main)
+
+
+def test_a_protocol_that_begins_with_start_tls_is_given_its_transport_afterwards(
+    any_loop: Fate, reports: list[dict[str, Any]]
+) -> None:
+    class Late(asyncio.StreamReaderProtocol):
+        def connection_made(self, transport: Any) -> None:
+            begin = super().connection_made
+            starting = any_loop.create_task(any_loop.start_tls(transport, self, SERVER, server_side=True))
+            starting.add_done_callback(lambda task: begin(task.result()))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        writer.close()
+
+    async def main() -> None:
+        server = await any_loop.create_server(lambda: Late(asyncio.StreamReader(), answer), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=CLIENT, server_hostname="localhost")
+        writer.write(b"line\n")
+        assert await reader.read() == b"line\n"
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    run(any_loop, main)
+    assert not reports

@@ -167,7 +167,7 @@ def _explore(
                     bar.clear()
                     click.echo(_tell(program, group, search.runs, store))
                     bar.write_output()
-                    search.go_on(max(GO_ON_SECONDS, time.perf_counter() - began), GO_ON_RUNS)
+                    search.go_on(found, max(GO_ON_SECONDS, time.perf_counter() - began), GO_ON_RUNS)
                 if first:
                     break
         except KeyboardInterrupt:

@@ -619,12 +619,12 @@ class Engine(Owner):
                 if fast and self._instrument is None:
                     self._head = head + 1
                     handle = self._run_next(queue, head, shared)
-                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                    if handle is not None and handle._callback is handle._args is None and handle._kind != SOURCE:
                         handle = None  # it has run already: somebody queued it twice
                 else:
                     handle = queue[head] if head < len(queue) else None
                     self._head = head + 1
-                    if handle is not None and handle._args is None and handle._kind != SOURCE:
+                    if handle is not None and handle._callback is handle._args is None and handle._kind != SOURCE:
                         queue[head] = handle = None
                 if handle is not None and not handle._cancelled:  # None: it has run, maybe in a nested turn
                     self._current_id = handle.id

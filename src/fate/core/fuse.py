@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, MutableMapping
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Protocol
 
 from fate.core.handle import Handle, TimerHandle, again
@@ -342,17 +344,24 @@ class Fuse:
 
     def _queue_handlers(self) -> list[Handle]:
         queued: list[Handle] = []
+        handlers = self._handlers
+        call_soon = self._fate.call_soon
         try:
-            for handler, args, context in self._handlers.values():
-                queued.append(self._fate.call_soon(handler, *args, context=context))
-        finally:  # a signal's handler may raise anywhere
-            if len(queued) == len(self._handlers):
-                self._forget_handlers()
-            else:
-                for number in [*self._handlers][: len(queued)]:
-                    del self._handlers[number]
-        self._fate._fuses.pop(self, None)
+            try:
+                calls = [partial(call_soon, call, *args, context=context) for call, args, context in handlers.values()]
+                queued.extend(map(operator.call, calls))  # no interrupt comes between queueing one and counting it
+            finally:  # a signal's handler may raise anywhere, so this may be done twice
+                self._keep_after(handlers, len(queued))
+        finally:
+            self._keep_after(handlers, len(queued))
         return queued
+
+    def _keep_after(self, handlers: dict[int, Handler], queued: int) -> None:
+        """So many of `handlers` are queued."""
+        self._handlers = {} if queued == len(handlers) else dict([*handlers.items()][queued:])
+        self._numbers = None
+        if not self._handlers:
+            self._fate._fuses.pop(self, None)
 
     def _deliver_now(self) -> None:
         self._fate.run_early(self._queue_handlers())  # queued first: should one stop the loop, the rest are not lost

@@ -105,7 +105,9 @@ class ChildCalls(SelectorEventLoop):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             watcher: Any = events.get_child_watcher()  # type: ignore[attr-defined,unused-ignore]
-        with watcher:
+        with watcher as entered:
+            if sys.version_info < (3, 12):
+                watcher = entered  # as asyncio there has it
             if not watcher.is_active():
                 raise RuntimeError("asyncio.get_child_watcher() is not activated: attach it to a loop that runs")
 

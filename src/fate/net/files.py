@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from asyncio import SelectorEventLoop, constants
+from asyncio import SelectorEventLoop, constants, unix_events
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -98,7 +98,8 @@ class FileCalls(SelectorEventLoop):
         socket_of: gives the socket, as often as it is used, or raises if there is none any more.
         room: waits until the socket can be written to.
         """
-        if not hasattr(os, "sendfile"):
+        system: Any = unix_events.os  # type: ignore[attr-defined]  # as asyncio has it, where a test replaces it
+        if not hasattr(system, "sendfile"):
             raise Unavailable("os.sendfile() is not available")
         try:
             os.fstat(file.fileno())

@@ -1,7 +1,8 @@
 """The transport of a child process: asyncio's, with its beginning and its end done anew.
 
 asyncio connects the pipes in a task of its own, which others may cancel: then nobody ever hears of the child again.
-Here they are connected at once, with nothing to wait for. And `Process.wait()` waits for the child alone: a grandchild
+Here they are connected at once, with nothing to wait for, unless the program has put something of its own in the place
+of `loop.connect_read_pipe` or `connect_write_pipe`. And `Process.wait()` waits for the child alone: a grandchild
 may hold its pipes for as long as it likes.
 
 Signals are sent by the pidfd, which stands for the very child: its number is another's as soon as its exit code has
@@ -10,6 +11,7 @@ been read, by whomever.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import warnings
@@ -21,8 +23,11 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from fate.net.connections import Connections
+
 Pipes: Any = transports.SubprocessTransport
 PATIENCE = 0.01  # seconds that an exit waits to be told for the pipes to end too, as most do at once
+CONNECT = {"connect_read_pipe": Connections.connect_read_pipe, "connect_write_pipe": Connections.connect_write_pipe}
 SOON = 0.05  # seconds after which nobody but others holds the pipes of a child that has ended
 
 
@@ -88,7 +93,30 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         self._extra["subprocess"] = self._proc
         if loop.get_debug():
             logger.debug("process %r created: pid %s", args if isinstance(args, (bytes, str)) else args[0], self._pid)
-        self._connect(waiter)
+        if not self._connects_by_program():
+            self._connect(waiter)
+
+    def _connects_by_program(self) -> bool:
+        """Whether the program, and not Fate, says how pipes are connected."""
+        return any(getattr(getattr(self._loop, name), "__func__", None) is not usual for name, usual in CONNECT.items())
+
+    async def _connect_by_program(self, waiter: Any) -> None:
+        """As `_connect`, in the task of who starts the child. What is raised in between leaves no pipe open."""
+        loop, proc = self._loop, self._proc
+        try:
+            for fd, pipe, kind, connect in (
+                (0, proc.stdin, WriteSubprocessPipeProto, loop.connect_write_pipe),
+                (1, proc.stdout, ReadSubprocessPipeProto, loop.connect_read_pipe),
+                (2, proc.stderr, ReadSubprocessPipeProto, loop.connect_read_pipe),
+            ):
+                if pipe is not None:
+                    _, self._pipes[fd] = await connect(functools.partial(kind, self, fd), pipe)
+        except BaseException:
+            for fd, pipe in enumerate((proc.stdin, proc.stdout, proc.stderr)):
+                if pipe is not None and fd not in self._pipes:
+                    pipe.close()
+            raise
+        loop.call_soon(self._begin, waiter)
 
     def _connect(self, waiter: Any) -> None:
         """Make the transports of the pipes; tell the protocol of them when they are there."""
@@ -221,8 +249,8 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         if self._proc is not None and self._returncode is None:
             if loop.get_debug():
                 logger.warning("Close running child process: kill %r", self)
-            with suppress(PermissionError):  # it may have become another user's
-                self.kill()
+            with suppress(PermissionError, ProcessLookupError):  # it may have become another user's
+                vars(self._proc).get("kill", self.kill)()  # the program's own, if it has put one there
 
 
 async def start(loop: Any, watch: Any, protocol: Any, args: Any, *how: Any, extra: Any = None, **options: Any) -> Any:
@@ -236,6 +264,8 @@ async def start(loop: Any, watch: Any, protocol: Any, args: Any, *how: Any, extr
     transport = ChildTransport(loop, protocol, args, *how, **options)
     watch(transport.get_pid(), transport)
     try:
+        if transport._connects_by_program():
+            await transport._connect_by_program(waiter)
         await waiter
     except (SystemExit, KeyboardInterrupt):
         raise

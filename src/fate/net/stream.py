@@ -169,7 +169,10 @@ class Stream(Seated):
     def __del__(self) -> None:
         if self._sock_fd < 0 or self._lost:
             return
-        words = f"unclosed transport {self!r}"
+        try:
+            words = "" if sys.is_finalizing() else f"unclosed transport {self!r}"
+        except Exception:  # the interpreter ends, and has taken away what this module's names stood for
+            words = ""
         self._rise()
         # A hook for warnings may keep it: then it is one that has ended, for its number is another's soon.
         self._lost = self._closing = True
@@ -179,7 +182,7 @@ class Stream(Seated):
         server = self._server
         self._server = None
         try:
-            if not sys.is_finalizing():  # 3.13 cannot show a warning any more by then, and says that instead
+            if words:  # 3.13 cannot show a warning any more when it ends, and says that instead
                 warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
         except AttributeError:
             pass  # the interpreter ends, and has taken away what this module's names stood for

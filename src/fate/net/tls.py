@@ -279,7 +279,7 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
             return
         app_protocol._over_ssl = True  # type: ignore[attr-defined]  # its end may come before asyncio says so
         reader: Any = app_protocol._stream_reader  # type: ignore[attr-defined]
-        if reader is None:
+        if reader is None or reader._transport is None:  # it has read nothing, and is to be given its transport yet
             return
         self._incoming.write(reader._buffer)
         reader._buffer.clear()

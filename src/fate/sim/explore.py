@@ -30,6 +30,7 @@ BATCH = 8  # trials that travel together to a worker
 AHEAD = 3  # batches that wait for each worker
 LATER = {"timer": 1, "stall": 2, "clock": 3}
 STEPS, TIMES = 100_000, 1000  # a run hangs if time passes so often, and that many times as often as without faults
+CUT = 50  # once one has hung, others get that part of its steps: each that hangs would take as long again
 
 
 class Search:
@@ -73,6 +74,7 @@ class Search:
         self.excused: Counter[str] = Counter()
         self.ends = None if seconds is None else time.monotonic() + seconds
         self.out_of_time = False
+        self.cut = False  # a run has hung: others that hang are cut short
         self.last: int | None = None  # of the runs, once something has failed
         self.last_alone: int | None = None  # of those with a single fault; None: not known yet
 
@@ -99,10 +101,11 @@ class Search:
         self.usual = benign.usual
         for outcome in self._outcomes(self._bounded(chain(alone, self.random())), on):
             if outcome.trouble is not None:
-                yield outcome
+                yield msgspec.structs.replace(outcome, trial=msgspec.structs.replace(outcome.trial, steps=self.steps))
 
-    def go_on(self, seconds: float, runs: int) -> None:
-        """Something has failed: try the single faults that are left, and so many runs at least, but no longer."""
+    def go_on(self, found: Outcome, seconds: float, runs: int) -> None:
+        """`found` has failed: try the single faults that are left, and so many runs at least, but no longer."""
+        self.cut = is_hang(found)
         self.ends = time.monotonic() + seconds if self.ends is None else self.ends
         self.last = self.runs + runs
 
@@ -116,7 +119,8 @@ class Search:
             if self.ends is not None and time.monotonic() >= self.ends:
                 self.out_of_time = True
                 return
-            yield msgspec.structs.replace(trial, steps=self.steps, usual=self.usual)
+            steps = self.steps // CUT if self.cut else self.steps
+            yield msgspec.structs.replace(trial, steps=steps, usual=self.usual)
 
     def _benign(self) -> Outcome:
         trial = Trial()
@@ -192,8 +196,16 @@ def _values(decision: Decision) -> list[int]:
     return [1]
 
 
-def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
-    """The same failure with the fewest and mildest faults; None if the run does not fail a second time."""
+def is_hang(found: Outcome) -> bool:
+    """Whether a run failed by not ending."""
+    return found.trouble is not None and found.trouble.kind == "hang"
+
+
+def shrink(program: Runnable, rules: Rules, found: Outcome, steps: int = 0) -> Outcome | None:
+    """The same failure with the fewest and mildest faults; None if the run does not fail a second time.
+
+    steps: a run hangs if time passes more often; 0: than `found` was given.
+    """
     trouble = found.trouble
     assert trouble is not None
     seen: dict[frozenset[tuple[tuple[str, int], int]], Outcome] = {}
@@ -203,7 +215,9 @@ def shrink(program: Runnable, rules: Rules, found: Outcome) -> Outcome | None:
         if before is not None:  # a run may take as long as it hangs
             return trouble.like(before.trouble)
         forced = tuple((label, n, value) for (label, n), value in faults.items())
-        trial = msgspec.structs.replace(found.trial, forced=forced, drawn=False, origin="shrinking")
+        trial = msgspec.structs.replace(
+            found.trial, forced=forced, drawn=False, origin="shrinking", steps=steps or found.trial.steps
+        )
         outcome = run(program, rules, trial)
         seen[frozenset(faults.items())] = outcome
         return trouble.like(outcome.trouble)
@@ -232,17 +246,21 @@ def keep(program: Runnable, rules: Rules, found: Outcome, runner: Runner) -> Kep
     if found.trouble is not None and found.trouble.error == BlockedThreadError.__name__:
         id, trial = number_of(program.name, found.trial), msgspec.structs.replace(found.trial, origin="kept")
         return Kept(id, program.name, runner, rules, trial, found.trouble, tuple(found.faults()))
-    least = shrink(program, rules, found)
-    if least is None or least.trouble is None:
-        return None
-    with silent():
-        result, failure = attempt(program, rules, least.trial, history=True)
-    events = result.events
-    id = number_of(program.name, least.trial)
-    trial = msgspec.structs.replace(least.trial, origin="kept")
-    trouble = least.trouble if failure is None else trouble_of(failure)  # which knows more: who made what is left
-    if not trouble.like(least.trouble):
+    steps = found.trial.steps
+    for most in (steps // CUT, steps) if is_hang(found) else (steps,):
+        least = shrink(program, rules, found, most)
+        if least is None or least.trouble is None:
+            return None
+        trial = msgspec.structs.replace(least.trial, origin="kept", steps=steps)
+        with silent():
+            result, failure = attempt(program, rules, trial, history=True)
+        trouble = None if failure is None else trouble_of(failure)  # it knows more: who made what is left
+        if least.trouble.like(trouble):
+            break  # else it was slow, and did not hang
+    if trouble is None or not trouble.like(least.trouble):
         trouble = least.trouble
+    events = result.events
+    id = number_of(program.name, trial)
     stood = [tuple(event[4:]) for event in events if event[1] == "fault"]
     return Kept(
         id,

@@ -257,7 +257,7 @@ def _killed(transport: asyncio.SubprocessTransport) -> bool:
         try:
             if isinstance(transport, ChildTransport):
                 transport.kill_group()
-            elif transport.get_returncode() is None:  # else the number may be another's: a watcher of the program's own
+            elif transport.get_returncode() is None:  # a child that is played, in a universe
                 os.killpg(transport.get_pid(), signal.SIGKILL)
         except ProcessLookupError:
             pass
