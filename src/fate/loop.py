@@ -12,6 +12,7 @@ import asyncio
 import os
 import select
 import selectors
+import signal as signals
 import socket
 import sys
 import threading

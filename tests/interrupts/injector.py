@@ -125,7 +125,7 @@ class Buffered(End, asyncio.BufferedProtocol):
 class World:
     """A loop with something of everything, and the model of what must come of it.
 
-    ends: of what kind the two ends of the connection are. article: it is run by `Fate.run()`, as the article's programs.
+    ends: of what kind the two ends of the connection are. article: `Fate.run()` runs it, as in the article.
     """
 
     spared = ""
@@ -160,7 +160,8 @@ class World:
         for number, one in enumerate([*self.burned, *self.compounds]):
             append, what = self.mark("burned", number)
             one.add_handler(append, what)
-            one._watch(shield.over(lambda told=self.mark("told", number): told[0](told[1]) if told[1] not in self.seen else None))
+            tell, told = self.mark("told", number)
+            one._watch(shield.over(lambda tell=tell, told=told: None if told in self.seen else tell(told)))
             loop.call_soon(one.burn, number) if number < 4 else None
         self.deferred: Deferred = Deferred()
         for index in range(4):
@@ -345,8 +346,8 @@ class Lines:
         return self.line if self._mine(frame) else None
 
     def line(self, frame: FrameType, event: str, arg: Any) -> Any:
-        # Where a `try` begins stands an instruction that does nothing. No signal is ever handled there, and what a trace
-        # function raises at an inner one is caught by no `finally` around it.
+        # Where a `try` begins stands an instruction that does nothing. No signal is ever handled there, and what a
+        # trace function raises at an inner one is caught by no `finally` around it.
         if event == "line" and not shield.depth and frame.f_code.co_code[frame.f_lasti] != NOP:
             self.count += 1
             if self.count == self.stop_at:

@@ -257,6 +257,8 @@ def keep(program: Runnable, rules: Rules, found: Outcome, runner: Runner) -> Kep
         trouble = None if failure is None else trouble_of(failure)  # it knows more: who made what is left
         if least.trouble.like(trouble):
             break  # else it was slow, and did not hang
+    assert least is not None
+    assert least.trouble is not None
     if trouble is None or not trouble.like(least.trouble):
         trouble = least.trouble
     events = result.events
