@@ -245,7 +245,7 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
             raise LoopClosedError("Event loop is closed: make another with fate.new_event_loop() or fate.Fate()")
 
     def _check_running(self) -> None:
-        if self._thread_id is not None:
+        if self._thread_id is not None or self.is_turning():
             raise LoopRunningError("This event loop is already running: call run() once, and work in handlers or tasks")
         if events._get_running_loop() is not None:
             raise LoopRunningError(

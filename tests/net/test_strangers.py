@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import fate
+from fate.errors import LoopRunningError
 from fate.net._calls import fd_of
 from fate.net.stream import Stream
 
@@ -367,22 +368,40 @@ def test_what_the_kernel_does_not_take_of_an_odd_view_is_sent_later(loop: fate.F
 # -- handles -------------------------------------------------------------------------------------------------------
 
 
-def test_a_handle_whose_arguments_somebody_took_away_is_an_error_of_that_callback(loop: fate.Fate) -> None:
-    errors: list[Any] = []
-    loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
+def test_a_handle_whose_arguments_somebody_took_away_counts_as_one_that_has_run(loop: fate.Fate) -> None:
     ran: list[int] = []
     handle: Any = loop.call_soon(ran.append, 1)
     handle._args = None
     loop.call_soon(ran.append, 2)
     loop.run_until_complete(asyncio.sleep(0))
     assert ran == [2]
-    assert [type(error) for error in errors] == [TypeError]
 
 
 @pytest.mark.parametrize("call", ["run_handle", "prepare", "prepare_source"])
 def test_nothing_where_a_handle_is_wanted_is_an_error(loop: fate.Fate, call: str) -> None:
     with pytest.raises((TypeError, AttributeError)):
         getattr(loop, call)(None)
+
+
+def test_a_run_inside_a_turn_that_somebody_makes_by_hand_is_refused(loop: fate.Fate) -> None:
+    refused: list[Exception] = []
+
+    def again() -> None:
+        try:
+            loop.run_forever()
+        except RuntimeError as error:
+            refused.append(error)
+        raise ValueError
+
+    told: list[Any] = []
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    loop.call_soon(again)
+    loop.call_soon(loop.stop)
+    loop.run_turns()
+    assert [type(error) for error in refused] == [LoopRunningError]
+    assert [type(error) for error in told] == [ValueError]
+    loop._stopping = False  # who turns by hand sees to this, too
+    assert loop.run_until_complete(asyncio.sleep(0, "goes on")) == "goes on"
 
 
 def test_an_unfinished_transport_has_nothing_and_says_so() -> None:

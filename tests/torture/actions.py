@@ -673,7 +673,7 @@ def receive_on_odd_socket(world: World, first: int, second: int) -> None:
 def close_in_factory(world: World, first: int, second: int) -> None:
     """Within a factory: the socket that it makes a protocol for is closed."""
     link = getattr(world, "current", None)
-    if link is not None:
+    if link is not None and link.sock is not None:
         link.loses()
         link.abused = True
         link.sock.close()

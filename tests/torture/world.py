@@ -499,7 +499,7 @@ class World:
         for _ in range(count):
             if loop.is_closed():
                 return
-            if loop.is_running() or asyncio._get_running_loop() is not None:
+            if loop.is_running() or loop.is_turning() or asyncio._get_running_loop() is not None:
                 return
             self.run(loop, 0)
 

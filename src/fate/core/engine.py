@@ -11,6 +11,7 @@ loop that is built on it are the methods at its end. Everything runs in one thre
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from contextvars import Context
 from math import ceil
@@ -824,6 +825,15 @@ class Engine(Owner):
         """Whether it is closed."""
         return bool(self._closed)
 
+    def is_turning(self) -> bool:
+        """Whether a turn is going on: one of a run, or one that somebody makes by hand."""
+        if COMPILED or not self._turning:
+            return bool(self._turning)
+        frame: Any = sys._getframe()  # a signal's handler may have ended a turn in its last lines
+        while frame is not None and not (frame.f_code is TURN and frame.f_locals.get("self") is self):
+            frame = frame.f_back
+        return frame is not None
+
     def in_own_thread(self) -> bool:
         """Whether the caller is in the thread that runs this engine."""
         return self._thread_id == get_ident()
@@ -869,6 +879,7 @@ if not COMPILED:
     Engine._closed = True  # as `__cinit__`, which only compiled code has
 
 TIME: Any = Engine.time
+TURN: Any = getattr(getattr(Engine, "_turn", None), "__code__", None)  # what runs a turn, uncompiled
 
 
 class Time:
