@@ -176,8 +176,8 @@ def lost_update() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         found, report = fate_command(folder, "explore", f"{program}::main")
         say("\n".join(f"   {line}" for line in report))
-        name = report[-1].rpartition(" ")[2] if report else ""
-        replayed, story = fate_command(folder, "replay", name)
+        name = next((words[1].split()[0] for line in report if len(words := line.split("fate replay ")) > 1), "")
+        replayed, story = fate_command(folder, "replay", name, f"{program}::main")
         say(
             "\n".join(
                 f"   {line}"
