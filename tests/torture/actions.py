@@ -555,6 +555,7 @@ def duplicate_over(world: World, first: int, second: int) -> None:
     link.blurs()
     a, b = unix_pair()
     world.sockets.append(b)
+    a.setblocking(False)  # or it is the kernel that waits
     os.dup2(a.fileno(), link.sock.fileno())
     a.close()
 
