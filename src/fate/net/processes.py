@@ -154,7 +154,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
 
     def _process_exited(self, returncode: int) -> None:
         super()._process_exited(returncode)
-        if not self._finished:
+        if not self._finished or self._pending_calls is not None:  # its pipes are open, or were never connected
             self._loop.call_later(PATIENCE, self._tell_exit)
 
     def _tell_exit(self) -> None:
