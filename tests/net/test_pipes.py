@@ -477,6 +477,30 @@ def test_a_lost_pipe_lets_go_of_its_protocol(loop: Any) -> None:
     run(loop, main())
 
 
+@pytest.mark.parametrize("ends", [("abort", "abort"), ("close", "abort"), ("write_eof", "abort", "close")], ids=str)
+def test_a_pipe_that_is_ended_twice_in_a_turn_is_lost_once(ends: tuple[str, ...]) -> None:
+    """On asyncio it is lost twice, and the second time fails."""
+    loop = Fate()
+    errors: list[Any] = []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    reading, writing = os.pipe()
+
+    async def main() -> list[Any]:
+        transport, protocol = await loop.connect_write_pipe(Told, os.fdopen(writing, "wb", 0))
+        for end in ends:
+            getattr(transport, end)()
+        await protocol.lost
+        await asyncio.sleep(0)
+        return protocol.events
+
+    try:
+        assert loop.run_until_complete(main()) == ["made", ("lost", type(None))]
+        assert errors == []
+    finally:
+        os.close(reading)
+        loop.close()
+
+
 def test_a_pipe_that_somebody_has_made_block_holds_up_no_thread(loop: Any) -> None:
     async def main() -> None:
         read, write = os.pipe()

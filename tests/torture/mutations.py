@@ -63,7 +63,20 @@ MUTATIONS = [
     Mutation(
         "a datagram transport keeps the number of a socket that was closed",
         "streams,datagrams,reuse",
-        r"not sent|bytes came",
+        r"not sent|bytes came|datagram of box|datagram.* raised",
+        [
+            (
+                "net/datagram.py",
+                "return number_now(self._loop._poll, self._sock, self._number)",
+                "return self._number",
+            ),
+            ("net/datagram.py", "fd = fd_of(self._sock)  #", "fd = transport._number  #"),
+            (
+                "net/datagram.py",
+                "send_datagram(self._sock, fd_of(self._sock),",
+                "send_datagram(self._sock, self._transport()._number,",
+            ),
+        ],
     ),
     Mutation(
         "a wrapped socket's memory is read as a descriptor",
@@ -84,7 +97,7 @@ MUTATIONS = [
                 "if ((size_t)head >= (size_t)PyList_GET_SIZE(queue)) return",
                 "if (0) return",
             ),
-            ("core/engine.py", "nested = self._turning  # a callback", "nested = False  # a callback"),
+            ("core/engine.py", "if not nested and self._head >= COMPACT:", "if self._head >= COMPACT:"),
         ],
     ),
     Mutation(
@@ -105,8 +118,10 @@ MUTATIONS = [
 
 def mutated(folder: Path, mutation: Mutation) -> Path:
     """Sources with the fault, compiled."""
-    for name in ("src", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("src", "setup.py", "pyproject.toml", "README.md", "LICENSE", "build/cython"):
         whence = ROOT / name
+        if name.startswith("build") and not whence.exists():
+            continue  # all is compiled anew
         if whence.is_dir():
             shutil.copytree(whence, folder / name)
         else:

@@ -499,12 +499,15 @@ class World:
         for _ in range(count):
             if loop.is_closed():
                 return
-            if loop.is_running() or loop.is_turning() or asyncio._get_running_loop() is not None:
+            if loop.is_running() or asyncio._get_running_loop() is not None:
                 return
             self.run(loop, 0)
 
     def run(self, loop: Fate, delay: float) -> None:
         """Run a loop that does not run, and stop it after a while."""
+        if loop.is_turning():  # by hand
+            self.attempt(loop.run_forever)  # it is refused
+            return
         with Stopper(loop, delay):
             try:
                 loop.run_forever()

@@ -131,9 +131,10 @@ def _closed() -> OSError:
 
 
 class Numbered:
-    """A pipe's transport that knows whether the number that asyncio's keeps is still its own."""
+    """A pipe's transport that knows whether the number that asyncio's keeps is still its own, and is lost once."""
 
     _number: Any = None
+    _over = False
 
     @property
     def _fileno(self: Any) -> Any:
@@ -145,6 +146,12 @@ class Numbered:
     @_fileno.setter
     def _fileno(self, number: Any) -> None:
         self._number = number
+
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        """Once: asyncio's has it called again by an `abort` in the same turn as `close`, or as another `abort`."""
+        if not self._over:
+            self._over = True
+            super()._call_connection_lost(exc)  # type: ignore[misc]
 
 
 class ReadPipe(Numbered, _UnixReadPipeTransport):  # type: ignore[misc]
