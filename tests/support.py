@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import psutil
+
 from fate import Fate
 
 DEADLINE = 20.0
@@ -26,6 +28,11 @@ DEADLINE = 20.0
 def examples(usual: int) -> int:
     """How many examples a test with random scripts tries: `usual`, or as FATE_EXAMPLES says."""
     return int(os.environ.get("FATE_EXAMPLES", usual))
+
+
+def children() -> set[int]:
+    """The process ids of all children, those that have ended and were not waited for among them."""
+    return {child.pid for child in psutil.Process().children()}
 
 
 class Log(list[Any]):

@@ -29,6 +29,7 @@ from asyncio import (
     format_helpers,
     selector_events,
     sslproto,
+    unix_events,
 )
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
@@ -570,7 +571,8 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
         if self._lit and not self._closed and not self.is_running():
             for fuse in list(self._lit):
                 fuse.cancel()
-        if not self._closed and not self.is_running() and not sys.is_finalizing():
+        finalizing: Any = unix_events.sys  # type: ignore[attr-defined]  # asyncio's own says what it does then
+        if not self._closed and not self.is_running() and not finalizing.is_finalizing():
             self._let_go_of_signals()
         super().close()
         self._forget_all()

@@ -43,7 +43,7 @@ def test_all_goes_well_and_a_pipe_gets_no_colours(both: tuple[Program, subproces
     lines = both[0].end().lines
     assert lines[-1].startswith("All went well. ")
     assert sum("boom!" in line.lower() for line in lines) == 2
-    assert any(re.search(r"fate replay [0-9a-f]{8}$", line) for line in lines)
+    assert any(re.search(r"fate replay [0-9a-f]{8}( |$)", line) for line in lines)
     assert any(re.search(r"200 people, 1,000 lines said, 200,000 delivered in [\d.]+ s", line) for line in lines)
     assert not any("\x1b" in line for line in lines)
 
