@@ -334,6 +334,7 @@ class World:
         self.numbers = 0
         self.meek = False
         self.interrupts = 0
+        self.about = 0  # so many handles are about to run, of which an instrument is being told
         self.threshold = USUAL
         self.bad_calls = 0
         self.graveyard: list[Any] = []
