@@ -389,6 +389,12 @@ class World:
             return
         if message.startswith("protocol.resume_writing") and isinstance(error, AssertionError):
             return  # asyncio's TLS, when it begins while writing is paused
+        if (
+            message == "protocol.pause_writing() failed"
+            and isinstance(error, AttributeError)
+            and "sslproto" in _place(error)
+        ):
+            return  # asyncio's TLS, when a transport that is lost gets other limits
         if error is not None and not isinstance(error, (Thrown, *ALLOWED, asyncio.CancelledError)):
             self.wrong(f"{message}: {error!r} {_place(error)}")
         elif transport is None and message.startswith("Exception in callback"):
