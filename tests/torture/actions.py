@@ -17,7 +17,7 @@ import sys
 import weakref
 from typing import Any
 
-from fate import Fate, defer
+from fate import Fate, compiled, defer
 from fate.core.handle import Handle
 from tests.torture.buffers import SENT, room
 from tests.torture.model import LONGEST, Call, Thrown
@@ -100,7 +100,8 @@ def call_soon(world: World, first: int, second: int) -> None:
 @action("calls")
 def call_soon_in_context(world: World, first: int, second: int) -> None:
     contexts = [kept for kept in world.kept if isinstance(kept, contextvars.Context)]
-    odd: list[Any] = [None, contextvars.copy_context(), 7, contextvars.Context(), *contexts]
+    wrong = 7 if compiled else None  # uncompiled, any error says so
+    odd: list[Any] = [None, contextvars.copy_context(), wrong, contextvars.Context(), *contexts]
     context = odd[first % len(odd)]
     world.bad_calls += context == 7
     _soon(world, context=context)
