@@ -252,7 +252,8 @@ def test_the_file_for_pythons_start_does_nothing_without_fate_run(workshop: Work
     installed.mkdir()
     shutil.copy(Path(fate.__file__).parent / "cli/stage/fate_stage.pth", installed)
     start = (
-        "import site, sys; before = set(sys.modules); site.addsitedir('installed'); print(set(sys.modules) - before)"
+        "import encodings.utf_8_sig, site, sys; before = set(sys.modules); site.addsitedir('installed');"
+        "print(set(sys.modules) - before)"
     )
     assert workshop.python("-S", "-c", start).out == "set()\n"
 

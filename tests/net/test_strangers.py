@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import gc
 import os
+import selectors
 import socket
 import subprocess
 import sys
@@ -279,6 +280,21 @@ class Shorter(bytes):
 class Refusing(bytearray):
     def __len__(self) -> int:
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("kind", [Longer, Shorter, Refusing])
+def test_of_bytes_that_lie_about_themselves_a_selectors_transport_sends_the_content_too(kind: Any) -> None:
+    loop = fate.Fate(selectors.DefaultSelector())
+    ours, theirs = _connected()
+    transport, _ = loop.run_until_complete(loop.connect_accepted_socket(asyncio.Protocol, ours))
+    transport.write(kind(b"0123456789"))
+    transport.writelines([kind(b"and"), b" more"])
+    loop.run_until_complete(asyncio.sleep(0))
+    assert theirs.recv(100) == b"0123456789and more"
+    transport.abort()
+    loop.run_until_complete(asyncio.sleep(0))
+    theirs.close()
+    loop.close()
 
 
 @pytest.mark.parametrize("kind", [Longer, Shorter, Refusing])

@@ -61,6 +61,14 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
             self._closing = True
             self._conn_lost = 1
 
+    def write(self, data: Any) -> None:
+        """As asyncio's, which believes what bytes of a program's own class say of their length."""
+        super().write(_plain(data))
+
+    def writelines(self, list_of_data: Any) -> None:
+        """As `write`, of each."""
+        super().writelines([_plain(data) for data in list_of_data])
+
     # For `sendfile`, as in `Stream`. A cancelled call leaves a waiter that is done, which asyncio would resolve again.
 
     def _make_empty_waiter(self) -> Any:
@@ -88,6 +96,13 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
             if waiter.done():
                 self._empty_waiter = None
         super()._call_connection_lost(exc)
+
+
+def _plain(data: Any) -> Any:
+    """Bytes whose length is what they say."""
+    if type(data) in (bytes, bytearray, memoryview) or not isinstance(data, (bytes, bytearray)):
+        return data
+    return bytes(memoryview(data))
 
 
 class Transports(MutableMapping[int, Any]):
