@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,6 +20,14 @@ from interrupts.injector import KINDS, at_line, by_timer, inject
 pytestmark = pytest.mark.filterwarnings(  # what was cut short was perhaps not closed
     "ignore::ResourceWarning", "ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """What a test leaves is collected before the next one, which it is none of."""
+    yield
+    for _ in range(3):
+        gc.collect()
 
 
 @pytest.mark.skipif(fate.compiled, reason="compiled code has no lines to raise at")
