@@ -172,6 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batches", type=int, default=0, help="end after so many batches of examples, not by the time")
     parser.add_argument("--steps", type=int, default=16, help="of one example")
     parser.add_argument("--without", default="", help="groups of actions to leave out, with commas between")
     parser.add_argument("--only", default="", help="groups of actions to use, besides turns and memory")
@@ -195,13 +196,14 @@ def run(folder: str, given: argparse.Namespace) -> int:
     counts = {"crash": 0, "hang": 0, "difference": 0}
     number = given.seed
     while (left := given.seconds - (time.monotonic() - began)) > 0:
-        period = min(PERIOD, left)
+        period = left if given.batches else min(PERIOD, left)
         child = Child(
             folder,
             [
                 f"--seed={number}",
                 f"--seconds={period}",
                 f"--steps={given.steps}",
+                f"--batches={given.batches}",
                 f"--without={given.without}",
                 f"--only={given.only}",
             ],
@@ -226,6 +228,8 @@ def run(folder: str, given: argparse.Namespace) -> int:
                 print("\n".join(text.strip().splitlines()[:40]))
                 break
         number += 1
+        if given.batches:
+            break
     print(
         f"{examples} examples, {steps} steps in {time.monotonic() - began:.0f} s: {counts['crash']} crashes, "
         f"{counts['hang']} hangs, {counts['difference']} differences"

@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--without", default="")
     parser.add_argument("--only", default="")
+    parser.add_argument("--batches", type=int, default=0)
     parser.add_argument("--play", default="")
     given = parser.parse_args()
 
@@ -92,7 +93,7 @@ def main() -> None:
     actions = names(filter(None, given.without.split(",")), filter(None, given.only.split(",")))
     deadline = time.monotonic() + given.seconds
     number = given.seed * 1000
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and (not given.batches or number < given.seed * 1000 + given.batches):
         try:
             torture(actions, diary, failed, number, BATCH, given.steps)
             look_at_canary(peer)
