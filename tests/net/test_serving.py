@@ -394,3 +394,27 @@ def test_several_addresses_are_tried_with_eager_tasks(any_loop: Fate, delay: flo
         assert any_loop.get_task_factory() is asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]
 
     run(any_loop, main)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_server_that_a_factory_closes_ends_that_connection_in_silence(native: bool) -> None:
+    loop = Fate() if native else Fate(selectors.DefaultSelector())
+    reports: list[Any] = []
+    loop.set_exception_handler(lambda _, context: reports.append(context))
+    servers: list[asyncio.Server] = []
+
+    def factory() -> asyncio.Protocol:
+        servers[0].close()
+        return asyncio.Protocol()
+
+    async def main() -> bytes:
+        servers.append(await loop.create_server(factory, "127.0.0.1", 0))
+        reader, writer = await asyncio.open_connection(*servers[0].sockets[0].getsockname())
+        async with asyncio.timeout(15):
+            end = await reader.read()
+        writer.close()
+        return end
+
+    assert loop.run_until_complete(main()) == b""
+    loop.close()
+    assert not reports

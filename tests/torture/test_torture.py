@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+import fate
+
 ROOT = Path(__file__).parents[2]
-BATCHES = 4  # the same everywhere: what a faster machine would try besides is for `make torture`
+BATCHES = (
+    4 if fate.compiled else 1
+)  # the same everywhere: what a faster machine would try besides is for `make torture`
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="its pipes, signals and descriptors are Linux's")

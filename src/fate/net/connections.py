@@ -434,6 +434,9 @@ class Connections:
                 connection.close()
                 return
             protocol = protocol_factory()
+            if server is not None and server._sockets is None:  # the factory has closed it
+                connection.close()
+                return
             if type(connection) is PYTHONS or _is_plain(connection):
                 Stream(self, connection, protocol, None, None, server, peer)
             else:  # a program has put a class of its own in the place of `socket.socket`
@@ -459,6 +462,9 @@ class Connections:
                 conn.close()
                 return
             protocol = protocol_factory()
+            if _is_closed(server):  # by the factory
+                conn.close()
+                return
             if sslcontext:
                 transport = self._make_ssl_transport(
                     conn,
