@@ -68,8 +68,8 @@ def test_a_thread_goes_on_with_its_python_while_the_loop_spins(spinning: Fate) -
 
 
 def test_a_timer_ends_the_spin(spinning: Fate) -> None:
-    spinning.call_later(0.001, spinning.stop)
     began = spinning.time()
+    spinning.call_later(0.001, spinning.stop)
     spinning.run_forever()
     assert 0.001 <= spinning.time() - began < 1.0
 
