@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -506,7 +505,6 @@ def test_a_program_that_ends_the_process_is_told_with_its_line(workshop: Worksho
     assert done.code not in (0, 1) and "Segmentation fault" in done.err and "in dies" in done.err
 
 
-@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="as in tests/sim/test_spinning.py: to be mended")
 def test_one_that_spins_is_named(workshop: Workshop, noisy: Path) -> None:
     done = workshop.fate("explore", "noisy.py::spins", "--seeds", "20")
     assert done.code == 0 and done.err.count("noisy.py::spins: task main spins at noisy.py:") == 1

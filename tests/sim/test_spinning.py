@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
 
@@ -14,10 +13,6 @@ from fate.sim import notices
 from fate.sim.errors import HangError
 
 LATE = 0.03  # a part of the time that is waited for, at most
-
-pytestmark = pytest.mark.skipif(
-    sys.version_info[:2] == (3, 12), reason="on Python 3.12 what spins is not told from what goes on: to be mended"
-)
 
 
 async def turning():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterable, Iterator
-from types import BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, MethodType, ModuleType
+from types import BuiltinFunctionType, CoroutineType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from fate.sim.states import NEVER
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST = 200  # of what one thing refers to
 PLAIN = (int, float, str, bytes, bool, type(None))
 NO_STATE = (type, ModuleType, FunctionType, BuiltinFunctionType)
-RUNNING = (CoroutineType, GeneratorType)
+RUNNING = (CoroutineType, GeneratorType, FrameType)  # looked at by themselves; frames are made when asked for
 
 
 def ready(hosts: Iterable[Host]) -> Iterator[Any]:
