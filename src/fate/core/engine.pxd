@@ -10,7 +10,7 @@ from cpython.ref cimport Py_DECREF, PyObject
 from fate._native cimport (
     Freelist, SharedContext, bind, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, pop_last, run_in_context, track,
 )
-from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_is_handle, fate_run_usual
+from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_is_handle, fate_renumber, fate_run_usual
 from fate.core.timers cimport Timers
 
 cdef int FAST_TURNS

@@ -528,8 +528,11 @@ class Engine(Owner):
     def _number(self, first: int) -> int:
         """What a poll appended from `first` on comes many times: a new id for each."""
         queue = self._queue
+        if COMPILED:
+            self._last_id = fate_renumber(queue, first, Handle, LASTING, self._last_id)
+            return 0
         for index in range(first, len(queue)):
-            handle = self._nth(queue, index) if COMPILED else queue[index]
+            handle = queue[index]
             if handle is not None and handle._kind >= LASTING:  # else a thread pushed it, or a signal's handler took it
                 self._last_id += 1
                 handle.id = self._last_id

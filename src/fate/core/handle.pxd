@@ -68,6 +68,19 @@ cdef extern from *:
         return 1;
     }
 
+    /* Gives each handle from queue[first] on that comes many times (`lasting`) the next id, and no cause; the last id. */
+    static inline int64_t fate_renumber(PyObject *queue, Py_ssize_t first, PyTypeObject *type, char lasting,
+                                        int64_t last_id) {
+        Py_ssize_t index, count = PyList_GET_SIZE(queue);
+        for (index = first; index < count; index++) {
+            fate_handle *handle = (fate_handle *)PyList_GET_ITEM(queue, index);
+            if (!fate_is_handle((PyObject *)handle, type) || handle->_kind < lasting) continue;
+            handle->id = ++last_id;
+            handle->cause = 0;
+        }
+        return last_id;
+    }
+
     /* Takes queue[head] and runs it if it is a usual handle: one that has a context of its own (`once`), or that
        `context`, which is entered, serves. NULL: it ran. Else a new reference to what was taken: with an exception set
        if it ran and raised, without if it has not run. */
@@ -112,6 +125,7 @@ cdef extern from *:
     }
     """
     bint fate_is_handle(PyObject *item, type cls)
+    int64_t fate_renumber(list queue, Py_ssize_t first, type cls, char lasting, int64_t last_id)
     Handle fate_filled(PyObject *blank, object callback, tuple args, object snapshot, object loop)
     PyObject *fate_run_usual(
         PyObject *queue, Py_ssize_t head, type cls, char once, char sharing, PyObject *context, int64_t *current_id,

@@ -67,7 +67,7 @@ class Timers:
         self._levels = [Level(number) for number in range(LEVELS)]
         self._moving: list[TimerHandle] | None = None  # taken from their slot, and not yet filed again
         self._near: list[TimerHandle] = []  # a heap: the one at n comes before those at 2n + 1 and 2n + 2
-        self._heaped = True  # but for an exception that came while it was put in order
+        self._heaped = True  # False: as they came, while many are moved or after an exception
 
     def add(self, handle: TimerHandle) -> int:
         """Take in a handle whose `_when` is set."""
@@ -80,13 +80,15 @@ class Timers:
             tick = _tick_of(handle._when)
         if tick <= self._tick:
             near = self._near
-            heaped = self._heaped
-            self._heaped = False
             handle._slot = NEAR
             handle._index = len(near)
-            near.append(handle)
-            self._rise(handle, handle._index)
-            self._heaped = heaped
+            if self._heaped:
+                self._heaped = False
+                near.append(handle)
+                self._rise(handle, handle._index)
+                self._heaped = True
+            else:
+                near.append(handle)
             return 0
         difference = tick ^ self._tick
         level = 0 if difference < 64 else 1 if difference < 4096 else 2  # most timers; a loop costs as much as the rest
@@ -159,9 +161,10 @@ class Timers:
         if target > self._tick:
             self._advance(target)
         near = self._near
-        if not self._heaped:
-            self._order()
         before = self.count
+        if not self._heaped:
+            self._collect_many(now, ready)
+            return before - self.count
         singly = CROWD + (len(near) >> 5)  # when so many are due, most of the others are: sorting them is cheaper
         while near:
             handle = near[0]
@@ -248,6 +251,8 @@ class Timers:
                 if mask >> digit & 1:
                     slots = self._moving = lists[digit]
                     lists[digit] = None
+                    if len(slots) > len(self._near):
+                        self._heaped = False  # to sort them once is cheaper than to have each rise
                     for handle in slots:
                         if handle._slot != READY:  # it was cancelled meanwhile, by what the collector ran
                             self.add(handle)
@@ -291,7 +296,7 @@ class Timers:
         return 0
 
     def _order(self) -> int:
-        """Make a heap of the near timers again: an exception came while they were put in order."""
+        """Make a heap of the near timers again: many came at once, or an exception while they were put in order."""
         near = self._near
         near.sort(key=BY_ID)  # both sorts are stable: of equal times, the first made fires first
         near.sort(key=BY_TIME)

@@ -12,9 +12,9 @@ cdef object bytes_of(const char *start, Py_ssize_t size)
 cpdef int give_back(object data) except -1
 cpdef Py_ssize_t receive_into(int fd, object buffer) except -2
 cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1
-cpdef object read_pipe(int fd, Py_ssize_t room)
-cpdef Py_ssize_t write_pipe(int fd, bytes data) except? -1
-cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1
+cpdef object read_pipe(object file, Py_ssize_t room)
+cpdef Py_ssize_t write_pipe(object file, bytes data) except? -1
+cpdef Py_ssize_t write_pieces(object file, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1
 cpdef Py_ssize_t send_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1
 cpdef object accept(object listener, int fd)
 cpdef object peer_of(object sock, int fd)

@@ -100,19 +100,19 @@ def send(fd: int, data: Any, offset: int) -> int:
         return -(error.errno or errno.EIO)
 
 
-def read_pipe(fd: int, room: int) -> bytes | OSError | None:
-    """As `receive`, from any descriptor that does not block, up to 64 KiB."""
-    return receive(fd, min(room, SHARED))
+def read_pipe(file: Any, room: int) -> bytes | OSError | None:
+    """As `receive`, from any file that does not block, up to 64 KiB; its descriptor is asked for each time."""
+    return receive(fd_of_file(file), min(room, SHARED))
 
 
-def write_pipe(fd: int, data: bytes) -> int:
-    """As `send`, all of `data`, to any descriptor that does not block."""
-    return send(fd, data, 0)
+def write_pipe(file: Any, data: bytes) -> int:
+    """As `send`, all of `data`, to any file that does not block; its descriptor is asked for each time."""
+    return send(fd_of_file(file), data, 0)
 
 
-def write_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:
+def write_pieces(file: Any, pieces: list[bytes], first: int, offset: int) -> int:
     """As `write_pipe`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on."""
-    return send_pieces(fd, pieces, first, offset)
+    return send_pieces(fd_of_file(file), pieces, first, offset)
 
 
 def send_pieces(fd: int, pieces: list[bytes], first: int, offset: int) -> int:

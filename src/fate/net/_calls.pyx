@@ -221,43 +221,40 @@ cdef extern from * nogil:
     static inline int fate_is_file(PyObject *file) {
         return Py_TYPE(file) == fate_file_type;
     }
-
-    static inline int fate_fd_of_file(PyObject *file) {
-    #ifdef PYPY_VERSION
-        return -1;
-    #else
-        return *(int *)((char *)file + sizeof(PyObject));
-    #endif
-    }
     """
     PyTypeObject *fate_file_type
     bint fate_is_file(object file)
-    int fate_fd_of_file(object file)
 
 
 cdef bint files_begin_with_it() except -1:
-    """Whether `fate_fd_of_file` tells the truth on this Python; from then on it is known what a file is."""
+    """As `begins_with_it`; from then on it is known what a file is."""
     global fate_file_type
     try:
         file = _io.FileIO("/dev/null")
     except OSError:
         return False
-    cdef bint open = fate_fd_of_file(file) == file.fileno()
+    cdef bint open = fate_fd_of(file) == file.fileno()
     file.close()
-    if open and fate_fd_of_file(file) == -1:
+    if open and fate_fd_of(file) == -1:
         fate_file_type = <PyTypeObject *>_io.FileIO  # a static type, or kept by its module: it is never freed
         Py_INCREF(_io.FileIO)
         return True
     return False
 
 
-cdef bint FAST_FILES = files_begin_with_it()
+files_begin_with_it()
 
 
 cpdef int fd_of_file(object file) except -2:
     """The descriptor of a file object as it is now: -1 once somebody has closed it."""
-    if FAST_FILES and fate_is_file(file):
-        return fate_fd_of_file(file)
+    return number_of(file)
+
+
+cdef inline int number_of(object file) except -2:
+    return fate_fd_of(file) if fate_is_file(file) else asked_number(file)
+
+
+cdef int asked_number(object file) except -2:
     try:
         return file.fileno()
     except ValueError:
@@ -334,19 +331,20 @@ cpdef Py_ssize_t send(int fd, object data, Py_ssize_t offset) except? -1:
     return count
 
 
-cpdef object read_pipe(int fd, Py_ssize_t room):
-    """As `receive`, from any descriptor that does not block, up to 64 KiB."""
-    cdef Py_ssize_t count = fate_read(fd, fate_shared, min(room, FATE_SHARED))
+cpdef object read_pipe(object file, Py_ssize_t room):
+    """As `receive`, from any file that does not block, up to 64 KiB; its descriptor is asked for each time."""
+    cdef Py_ssize_t count = fate_read(number_of(file), fate_shared, min(room, FATE_SHARED))
     return fate_bytes(fate_shared, count) if count >= 0 else failed()
 
 
-cpdef Py_ssize_t write_pipe(int fd, bytes data) except? -1:
-    """As `send`, all of `data`, to any descriptor.
+cpdef Py_ssize_t write_pipe(object file, bytes data) except? -1:
+    """As `send`, all of `data`, to any file; its descriptor is asked for each time.
 
     Without the GIL, and so is the next: whoever shares the open file, another process too, can make it block again.
     """
     cdef const char *start = PyBytes_AS_STRING(data)
     cdef Py_ssize_t count, size = PyBytes_GET_SIZE(data)
+    cdef int fd = number_of(file)
     with nogil:
         count = sys_write(fd, start, size)
     if count < 0:
@@ -354,7 +352,7 @@ cpdef Py_ssize_t write_pipe(int fd, bytes data) except? -1:
     return count
 
 
-cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1:
+cpdef Py_ssize_t write_pieces(object file, list pieces, Py_ssize_t first, Py_ssize_t offset) except? -1:
     """As `write_pipe`, of the bytes in `pieces` from the one numbered `first` on, and of that from `offset` on."""
     cdef iovec vector[FATE_PIECES]
     cdef Py_ssize_t count, index, size = min(len(pieces) - first, FATE_PIECES)
@@ -363,6 +361,7 @@ cpdef Py_ssize_t write_pieces(int fd, list pieces, Py_ssize_t first, Py_ssize_t 
         vector[index].iov_base = PyBytes_AS_STRING(piece) + offset
         vector[index].iov_len = PyBytes_GET_SIZE(piece) - offset
         offset = 0
+    cdef int fd = number_of(file)
     with nogil:
         count = writev(fd, vector, size)
     if count < 0:

@@ -1,6 +1,6 @@
 cimport cython
 
-from fate.net._calls cimport fd_of_file, give_back, read_pipe, write_pieces, write_pipe
+from fate.net._calls cimport give_back, read_pipe, write_pieces, write_pipe
 from fate.net.pieces cimport Pieces
 
 cdef bint COMPILED

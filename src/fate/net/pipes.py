@@ -17,7 +17,7 @@ from io import FileIO
 from typing import Any
 
 from fate._native import compiled
-from fate.net._calls import fd_of_file, give_back, read_pipe, write_pieces, write_pipe
+from fate.net._calls import give_back, read_pipe, write_pieces, write_pipe
 from fate.net.pieces import Pieces
 from fate.net.poll import EpollPoll, number_now
 
@@ -39,7 +39,7 @@ class PipeReader:
 
         transport: who calls keeps it alive for as long as it reads.
         """
-        found = read_pipe(fd_of_file(self._file), READ)
+        found = read_pipe(self._file, READ)
         if type(found) is not bytes:
             if found is not None:
                 transport._fatal_error(found, "Fatal read error on pipe transport")
@@ -93,7 +93,7 @@ class PipeWriter:
             self.keep(data, 0)
             transport._maybe_pause_protocol()
             return True
-        sent = write_pipe(fd_of_file(self._file), data)
+        sent = write_pipe(self._file, data)
         if sent < 0:
             transport._failed(-sent)
         elif sent < len(data):
@@ -105,7 +105,7 @@ class PipeWriter:
         """Write what waits, as much as the pipe takes. Returns the number of the error, 0 for none."""
         pieces = self._pieces
         while self._size:
-            sent = write_pieces(fd_of_file(self._file), pieces.waiting, pieces.head, pieces.offset)
+            sent = write_pieces(self._file, pieces.waiting, pieces.head, pieces.offset)
             if sent < 0:
                 return -sent
             self._size -= sent
