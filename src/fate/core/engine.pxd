@@ -129,6 +129,10 @@ cdef class Engine(Owner):
             return None
         return self._handle(<object>PyList_GET_ITEM(handles, index))
 
+    cdef inline void _renumber(self, list queue, Py_ssize_t first) noexcept:
+        """As `_number`."""
+        self._last_id = fate_renumber(queue, first, Handle, LASTING, self._last_id)
+
     cdef inline Handle _run_next(self, list queue, Py_ssize_t head, SharedContext shared):
         """Take the handle at `head`. A usual one is run: None. Another one is returned."""
         cdef PyObject *left = fate_run_usual(

@@ -168,6 +168,7 @@ class Engine(Owner):
         _make: Callable[[Callable[..., object], tuple[Any, ...], Context | None], Handle]
         _run_next: Callable[[list[Any], int, SharedContext], Handle | None]
         _nth: Callable[[list[Any], int], Handle]
+        _renumber: Callable[[list[Any], int], None]
 
     def __cinit__(self, *arguments: Any, **options: Any) -> None:
         self._closed = True  # until it is made: a subclass may forget to, and there is nothing to work with
@@ -228,7 +229,7 @@ class Engine(Owner):
     # -- scheduling ---------------------------------------------------------------------------------------------
 
     # The makers of handles repeat each other, and `_turn` repeats `_run`: uncompiled, a call costs as much as
-    # what it does. `_make` and `_run_next`, which only the compiled build has, are in the `.pxd`.
+    # what it does. `_make`, `_run_next`, `_renumber`: only the compiled build has them, in the `.pxd`.
 
     def _push(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
         if COMPILED:
@@ -529,7 +530,7 @@ class Engine(Owner):
         """What a poll appended from `first` on comes many times: a new id for each."""
         queue = self._queue
         if COMPILED:
-            self._last_id = fate_renumber(queue, first, Handle, LASTING, self._last_id)
+            self._renumber(queue, first)
             return 0
         for index in range(first, len(queue)):
             handle = queue[index]
