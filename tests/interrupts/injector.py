@@ -312,13 +312,16 @@ class Program:
 
 def state() -> tuple[Any, ...]:
     """What a run changes and puts back."""
-    number = signal.set_wakeup_fd(-1)
-    signal.set_wakeup_fd(number)
+    wake_up: Any = signal.set_wakeup_fd(-1)
+    try:
+        signal.set_wakeup_fd(wake_up)
+    except OSError:
+        wake_up = f"{wake_up}, which is closed"
     return (
         asyncio._get_running_loop(),
         sys.get_asyncgen_hooks(),
         sys.get_coroutine_origin_tracking_depth(),
-        number,
+        wake_up,
         signal.getsignal(signal.SIGINT),
     )
 
