@@ -49,16 +49,6 @@ class SignalCalls(SelectorEventLoop):
         _closed: bool
         _check_signal: Callable[[int], None]
 
-    def _hear_signals(self) -> None:
-        """Have every signal wake the poll: of one that came just before it, Python would tell us only after it."""
-        with suppress(ValueError):  # only the main thread gets signals
-            wakeup.take(self._csock, False)
-
-    def _unhear_signals(self) -> None:
-        if not self._signal_handlers:
-            with suppress(ValueError):
-                wakeup.leave(self._csock)
-
     def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
         """As asyncio's. The loop is told too when another loop, or the program, has taken the wake-up descriptor."""
         below = None
@@ -103,9 +93,9 @@ class SignalCalls(SelectorEventLoop):
     def _after_signals(self) -> None:
         """Give the wake-up descriptor back if it is not needed any more, after asyncio may have reset it."""
         if not self._closed:
-            self._unhear_signals()
+            wakeup.unhear(self)
             if self._thread_id is not None:
-                self._hear_signals()
+                wakeup.hear(self)
 
     def _let_go_of_signals(self) -> None:
         """The loop is about to be closed."""

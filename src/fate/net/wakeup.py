@@ -64,6 +64,27 @@ def give(fd: int) -> None:
     signal.set_wakeup_fd(fd, warn_on_full_buffer=fd not in _of_loops())
 
 
+def hear(loop: Any) -> None:
+    """Have every signal wake the poll of a loop that runs: of one that came just before it, Python would tell us only
+    after it. In other threads than the main one, and in universes, none comes."""
+    sock = getattr(loop, "_csock", None)
+    if sock is not None:
+        try:
+            take(sock, False)
+        except ValueError:
+            pass
+
+
+def unhear(loop: Any) -> None:
+    """As `leave`, unless the loop has handlers of signals."""
+    sock = getattr(loop, "_csock", None)
+    if sock is not None and not loop._signal_handlers:
+        try:
+            leave(sock)
+        except ValueError:
+            pass
+
+
 def take(sock: socket.socket, from_others: bool) -> None:
     """Have signals written to `sock`, unless it is in the hands of somebody who is no Fate and `from_others` is False.
 
