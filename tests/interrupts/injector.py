@@ -390,9 +390,12 @@ def by_timer(
 ) -> tuple[str, list[str]]:
     """As `at_line`, `phase` seconds after the run began and then 2,000 times a second until the exception is out."""
 
+    places: list[str] = []
+
     def strike(number: int, frame: Any) -> None:
         name = frame.f_code.co_filename if frame is not None else PACKAGE
         if not shield.depth and name.startswith((PACKAGE, ASYNCIO)) and name != world.spared:  # else the program's
+            places.append(f"{Path(name).name}:{frame.f_lineno} {frame.f_code.co_name}" if frame is not None else "C")
             raise error()
 
     world = make()
@@ -412,7 +415,7 @@ def by_timer(
             signal.signal(signal.SIGALRM, old)
             shield.depth = 0
     except BaseException as raised:
-        ended = type(raised).__name__
+        ended = f"{type(raised).__name__} ({', '.join(places)})"
     wrong = world.check()
     world.close()
     return ended, wrong

@@ -72,7 +72,9 @@ class UniverseFate(Fate):
         if task is not None:
             tasks._leave_task(self, task)
         try:
-            while going():
+            while True:
+                if not going():
+                    break
                 self.full_turn()
         finally:
             if task is not None:
