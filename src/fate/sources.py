@@ -217,9 +217,14 @@ def _process(fate: Fate, fuse: Fuse, child: Any) -> None:
             if opened:
                 opened = False; os.close(pidfd)  # noqa: E702  # fmt: skip  # nothing comes between them
 
-        def ended() -> None:
-            popen = child if isinstance(child, subprocess.Popen) else None
-            fuse.burn(exit_code(pidfd, pid, popen))
+        codes: list[int | None] = []
+
+        def ended() -> None:  # perhaps again, if an interrupt came: so the code is kept before it is read away
+            if not codes:
+                popen = child if isinstance(child, subprocess.Popen) else None
+                codes.append(exit_code(pidfd, pid, popen, keep=True))
+            exit_code(pidfd, pid)
+            fuse.burn(codes[0])
 
         fuse._release = release
         fate._add_reader(pidfd, ended)

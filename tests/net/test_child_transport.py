@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support import children, python
 
+import fate.net.children
 from fate import Fate
 from fate.net.children import can_watch
 
@@ -300,3 +301,57 @@ def test_a_child_that_outlives_its_loop_is_killed_without_a_word(loop: Fate) -> 
     done = python(program, "-W", "ignore")
     assert done.stdout.split() == ["9"]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("step", ["exit_code", "_child_watcher_callback"])
+def test_an_interrupt_as_a_child_ends_does_not_lose_its_exit_code(
+    loop: Fate, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It comes right after one of the steps."""
+    owner: Any = fate.net.children if step == "exit_code" else loop
+    usual = getattr(owner, step)
+    came: list[str] = []
+
+    def interrupted(*args: Any, **options: Any) -> Any:
+        result = usual(*args, **options)
+        if not came:
+            came.append(step)
+            raise KeyboardInterrupt
+        return result
+
+    async def main() -> asyncio.subprocess.Process:
+        child = await shell("read line; exit 3", stdin=PIPE)
+        monkeypatch.setattr(owner, step, interrupted)
+        return child
+
+    child = run(loop, main)
+    assert child.stdin is not None
+    child.stdin.write(b"\n")
+    waiting = loop.create_task(child.wait())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(waiting)
+    assert loop.run_until_complete(waiting) == 3 and came == [step]
+    child.stdin.close()
+    loop.run_until_complete(child.stdin.wait_closed())
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child.pid, os.WNOHANG)
+
+
+def test_an_interrupt_as_a_process_ends_does_not_lose_the_fuse(loop: Fate, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 5"], {})
+    fuse = loop.get_fuse(process=child)
+
+    def interrupted(value: Any = None) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fuse, "burn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+
+    async def burned() -> Any:
+        return await fuse
+
+    assert run(loop, burned) == 5
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child, os.WNOHANG)

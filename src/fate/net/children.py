@@ -133,21 +133,25 @@ class ChildCalls(SelectorEventLoop):
         with suppress(ChildProcessError):
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         with suppress(RuntimeError):  # the loop was closed
-            self.call_soon_threadsafe(self._read_exit_code, transport)
+            self.call_soon_threadsafe(self._child_ended, -1, transport)
 
     def _child_ended(self, pidfd: int, transport: Any) -> None:
-        del self._children[pidfd]
-        self._remove_reader(pidfd)  # type: ignore[attr-defined]
-        self._read_exit_code(transport)
+        """The child has ended. An interrupt does not keep that from being told: it is told twice, if need be."""
+        try:
+            self._read_exit_code(transport)
+        except BaseException:
+            self._read_exit_code(transport)
+            raise
+        finally:
+            if pidfd >= 0:
+                self._remove_reader(pidfd)  # type: ignore[attr-defined]
+                self._children.pop(pidfd, None)
+            transport._give_number_back()
 
     def _read_exit_code(self, transport: Any) -> None:
         pid = transport.get_pid()
-        held = getattr(transport._protocol, "holds_number", False) and transport._pidfd >= 0
-        code = exit_code(transport._pidfd, pid, transport._proc, held)
-        if held and code is not None:
-            transport._hold_number()
-        else:
-            transport._let_go()
+        code = exit_code(transport._pidfd, pid, transport._proc, keep=True)
+        transport._is_zombie = code is not None
         if code is None:
             code = READ_BY_OTHERS
             log.logger.warning("child process pid %d exit status already read:  will report returncode 255", pid)

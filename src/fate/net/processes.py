@@ -81,6 +81,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         self._proc = None
         self._pid = self._returncode = None
         self._closed = self._finished = False
+        self._is_zombie = False  # it has ended, its exit code is known, and its number is its own still
         self._exit_waiters = []
         self._pending_calls = deque[Any]()
         self._pipes = {}
@@ -153,6 +154,8 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _process_exited(self, returncode: int) -> None:
+        if self._returncode is not None:
+            return  # told twice, for an interrupt
         super()._process_exited(returncode)
         if not self._finished or self._pending_calls is not None:  # its pipes are open, or were never connected
             self._loop.call_later(PATIENCE, self._tell_exit)
@@ -178,6 +181,13 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         if not _has_others(self._pid):
             self._let_go()
 
+    def _give_number_back(self) -> None:
+        """The exit code has been told."""
+        if self._is_zombie and self._pidfd >= 0 and getattr(self._protocol, "holds_number", False):
+            self._hold_number()
+        else:
+            self._let_go()
+
     def _let_go(self) -> None:
         """Give the pidfd back, and the child's number with it, if its exit code is known."""
         if self._looking is not None:
@@ -185,10 +195,12 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
             self._looking = None
         pidfd = self._pidfd
         self._pidfd = -1
+        if self._is_zombie:
+            self._is_zombie = False
+            kind, number = (os.P_PIDFD, pidfd) if pidfd >= 0 else (os.P_PID, self._pid)
+            with suppress(ChildProcessError):
+                os.waitid(kind, number, os.WEXITED | os.WNOHANG)
         if pidfd >= 0:
-            if self._returncode is not None:
-                with suppress(ChildProcessError):
-                    os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
             os.close(pidfd)
 
     def _is_there(self) -> bool:
