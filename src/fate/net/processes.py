@@ -44,6 +44,12 @@ def _has_others(group: int) -> bool:
     return False
 
 
+class Waiters(set[Any]):
+    """Futures, put in by either name that asyncio uses: it has a list before Python 3.14."""
+
+    append = set.add
+
+
 class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
     """asyncio's transport of a child process. What it sends reaches the very child, or nobody: it asks no `Popen`,
     which would read the exit code.
@@ -81,7 +87,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         self._proc = None
         self._pid = self._returncode = None
         self._closed = self._finished = False
-        self._exit_waiters = []
+        self._exit_waiters = Waiters()
         self._pending_calls = deque[Any]()
         self._pipes = {}
         try:
@@ -164,7 +170,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
 
     def _call_connection_lost(self, exc: Any) -> None:
         self._tell_exit()
-        self._exit_waiters = []
+        self._exit_waiters = Waiters()
         try:
             super()._call_connection_lost(exc)
         finally:
