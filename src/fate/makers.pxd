@@ -2,7 +2,6 @@ from fate._native cimport call_with, compiled
 from fate.core.engine cimport Engine
 
 cdef bint COMPILED
-cdef dict FUTURES
 cdef dict TASKS
 
 

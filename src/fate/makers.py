@@ -7,7 +7,7 @@ a dict of arguments, and run a frame, for each. Whatever is not plain goes the w
 
 from __future__ import annotations
 
-from asyncio import SelectorEventLoop, futures, staggered, tasks
+from asyncio import Future, SelectorEventLoop, staggered, tasks
 from collections.abc import Callable
 from types import CodeType
 from typing import Any
@@ -16,9 +16,7 @@ from fate._native import call_with, compiled
 from fate.core.engine import Engine, Poll
 
 COMPILED = compiled()
-# Where asyncio's methods find the classes each time: programs put others there.
-FUTURES: Any = vars(futures)
-TASKS: Any = vars(tasks)
+TASKS: Any = vars(tasks)  # where asyncio's loops find `Task` each time: programs put others there
 # The code of the tasks in which asyncio tries several addresses of a host ("happy eyeballs"). Python before 3.12.8 and
 # 3.13.1 counts on it that they begin later, and fails where a task factory makes them eager.
 RACER: Any = next(
@@ -42,7 +40,7 @@ class Makers(Engine):
         """An `asyncio.Future` of this loop."""
         if self._closed:
             return SelectorEventLoop.create_future(self)  # type: ignore[arg-type]
-        return call_with(FUTURES["Future"], (), self._for_me)
+        return call_with(Future, (), self._for_me)
 
     def create_task(self, coro: Any, *, name: Any = None, context: Any = None, **options: Any) -> Any:
         """An `asyncio.Task` that runs `coro` from the next turn on.
