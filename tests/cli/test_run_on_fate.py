@@ -26,7 +26,9 @@ async def main():
 SHELL_HEAD = """#!/bin/sh\n'''exec' "PYTHON" "$0" "$@"\n' '''\n"""
 
 # Since Python 3.14 it makes no loop, on stock asyncio either.
-IMPLIED = {} if sys.version_info >= (3, 14) else {"get_event_loop": "asyncio.get_event_loop().run_until_complete(main())"}
+IMPLIED = (
+    {} if sys.version_info >= (3, 14) else {"get_event_loop": "asyncio.get_event_loop().run_until_complete(main())"}
+)
 WAYS = {
     **IMPLIED,
     "asyncio.run": "asyncio.run(main())",

@@ -116,7 +116,7 @@ def test_of_who_connects(how: str) -> None:
         near.setblocking(False)
         far.setblocking(False)
         VARIABLE.set("client ")
-        transport, protocol = await loop.create_connection(lambda: Noted(seen, ended), sock=near)
+        transport, _ = await loop.create_connection(lambda: Noted(seen, ended), sock=near)
         VARIABLE.set("later ")
         for data in (b"first", b"pause", b"second"):
             await loop.sock_sendall(far, data)

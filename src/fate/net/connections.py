@@ -201,11 +201,18 @@ class Connections:
         self._streams = Table()
         self._transports = Transports(self._streams)
 
-    # Since Python 3.15 all callbacks of a connection run in one context: that of who connects, or a copy of the server's
-    # for each client. There asyncio hands it from one of these methods to the next.
+    # Since Python 3.15 all callbacks of a connection run in one context: a copy of that of who connects, or of the
+    # server's for each client. There asyncio hands it from one of these methods to the next.
 
     def _make_socket_transport(
-        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None, context: Any = None
+        self,
+        sock: Any,
+        protocol: Any,
+        waiter: Any = None,
+        *,
+        extra: Any = None,
+        server: Any = None,
+        context: Any = None,
     ) -> Any:
         self._ensure_fd_no_transport(sock)
         if self._native and _is_plain(sock):
