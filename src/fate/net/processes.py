@@ -159,7 +159,9 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _process_exited(self, returncode: int) -> None:
+        waiters, self._exit_waiters = self._exit_waiters, Waiters()  # since Python 3.14 asyncio tells them at once
         super()._process_exited(returncode)
+        self._exit_waiters = waiters
         if not self._finished or self._pending_calls is not None:  # its pipes are open, or were never connected
             self._loop.call_later(PATIENCE, self._tell_exit)
 
