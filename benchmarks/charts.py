@@ -24,6 +24,7 @@ from benchmarks.registry import Group
 from benchmarks.summary import Line, summarise
 
 INK, GREY, FAINT, ACCENT = "#24292f", "#57606a", "#d8dee4", "#c2410c"
+DARK = {INK: "#e6edf3", GREY: "#9198a1", FAINT: "#3d444d"}  # on dark pages
 CEILINGS = {"c": INK, "floor": "#d946ef"}
 COLOURS = ("#4c78a8", "#72b7b2", "#54a24b", "#b279a2", "#eeca3b", "#9d755d", "#79706e", "#1f9e89", "#7b6fd0", "#bab0ac")
 MARKERS = "osD^vPX<>h"
@@ -108,7 +109,7 @@ def draw(chart: Chart, lines: Sequence[Line], peers: Sequence[Peer], words: str,
     if min(ratios) < LEAST:
         words += f" At the left edge: {LEAST:g}x or less."
     against = next(peer.title for peer in PEERS if peer.name == chart.against)
-    axes.set_xlabel(f"times as cheap as {against}: further right is better", labelpad=8)
+    axes.set_xlabel(f"times as cheap as {against}, which is the line at 1x: further right is better", labelpad=8)
     figure.suptitle(chart.title, x=0.01, y=1 - 0.12 / height, ha="left", va="top", fontsize=14, fontweight="bold")
     figure.text(0.01, 0.01, words, fontsize=7.5, color=GREY)
     columns = min(7, len(drawn))
@@ -118,9 +119,21 @@ def draw(chart: Chart, lines: Sequence[Line], peers: Sequence[Peer], words: str,
     figure.tight_layout(rect=(0, 0.25 / height, 1, 1 - top / height))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{chart.name}.svg"
-    figure.savefig(file, metadata={"Date": None, "Creator": None}, facecolor="white")
+    figure.savefig(file, metadata={"Date": None, "Creator": None}, transparent=True)
     plt.close(figure)
+    file.write_text(on_any_page(file.read_text()))
     return file
+
+
+def on_any_page(svg: str) -> str:
+    """The same drawing with light ink where the reader's pages are dark."""
+    rules = "".join(
+        f'[style*="{what}: {ink}"] {{ {what}: {light} !important }} '
+        for ink, light in DARK.items()
+        for what in ("fill", "stroke")
+    )
+    head, rest = svg.split("<defs>", 1)
+    return f"{head}<style>@media (prefers-color-scheme: dark) {{ {rules}}}</style>\n <defs>{rest}"
 
 
 def draw_all(kept: Path, folder: Path) -> Iterable[Path]:

@@ -14,6 +14,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from fate._native import loop_threads, this_thread
+from fate.net import wakeup
 
 
 class Before:
@@ -69,7 +70,7 @@ def _begin(loop: Any, before: Before) -> int:
     loop_threads.add(this_thread())
     if loop._debug:
         loop._set_coroutine_origin_tracking(True)
-    loop._hear_signals()
+    wakeup.hear(loop)
     sys.set_asyncgen_hooks(loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook)
     events._set_running_loop(loop)
     return 0
@@ -86,6 +87,6 @@ def _end(loop: Any, before: Before) -> int:
     if loop._debug or loop._coroutine_origin_tracking_enabled:
         sys.set_coroutine_origin_tracking_depth(before.depth)
         loop._coroutine_origin_tracking_enabled = False
-    loop._unhear_signals()
+    wakeup.unhear(loop)
     before.over = True
     return 0

@@ -312,13 +312,16 @@ class Program:
 
 def state() -> tuple[Any, ...]:
     """What a run changes and puts back."""
-    number = signal.set_wakeup_fd(-1)
-    signal.set_wakeup_fd(number)
+    wake_up: Any = signal.set_wakeup_fd(-1)
+    try:
+        signal.set_wakeup_fd(wake_up)
+    except OSError:
+        wake_up = f"{wake_up}, which is closed"
     return (
         asyncio._get_running_loop(),
         sys.get_asyncgen_hooks(),
         sys.get_coroutine_origin_tracking_depth(),
-        number,
+        wake_up,
         signal.getsignal(signal.SIGINT),
     )
 
@@ -387,9 +390,12 @@ def by_timer(
 ) -> tuple[str, list[str]]:
     """As `at_line`, `phase` seconds after the run began and then 2,000 times a second until the exception is out."""
 
+    places: list[str] = []
+
     def strike(number: int, frame: Any) -> None:
         name = frame.f_code.co_filename if frame is not None else PACKAGE
         if not shield.depth and name.startswith((PACKAGE, ASYNCIO)) and name != world.spared:  # else the program's
+            places.append(f"{Path(name).name}:{frame.f_lineno} {frame.f_code.co_name}" if frame is not None else "C")
             raise error()
 
     world = make()
@@ -409,7 +415,7 @@ def by_timer(
             signal.signal(signal.SIGALRM, old)
             shield.depth = 0
     except BaseException as raised:
-        ended = type(raised).__name__
+        ended = f"{type(raised).__name__} ({', '.join(places)})"
     wrong = world.check()
     world.close()
     return ended, wrong

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import gc
 import random
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +110,26 @@ def test_the_tool_finds_what_is_lost() -> None:
 
     _, wrong = inject(1, kinds={"forgetful": Forgetful}, chance=random.Random(1))
     assert wrong
+
+
+def _in_try(tree: ast.AST) -> Iterator[ast.While]:
+    """Each `while CONDITION` in a `try` that means to see every exception."""
+    for place in ast.walk(tree):
+        if isinstance(place, ast.Try) and (
+            place.finalbody or ast.unparse(place.handlers[-1]).startswith("except Base")
+        ):
+            inside: list[ast.AST] = list(place.body)
+            while inside:
+                part = inside.pop()
+                if isinstance(part, ast.While) and not isinstance(part.test, ast.Constant):
+                    yield part
+                if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                    inside += ast.iter_child_nodes(part)
+
+
+def test_no_loop_jumps_back_outside_of_the_try_around_it() -> None:
+    """On Python 3.12 and 3.13 the last jump of `while CONDITION` is outside of it: what a signal's handler raises there
+    passes `except` and `finally` by. That of `while True` is inside, and so is a call of a function that loops."""
+    for source in sorted(Path(fate.__file__).parent.rglob("*.py")):
+        for loop in _in_try(ast.parse(source.read_text())):
+            pytest.fail(f"{source.name}:{loop.lineno}: write `while True`, and `break` where the condition ends")

@@ -365,7 +365,7 @@ def test_many_at_once(run: Run) -> None:
 
 def test_too_few_descriptors_are_a_typed_error() -> None:
     program = """
-    import os, resource
+    import os, resource, sys
     import fate
     from fate import errors
     from fate.tools import run_command
@@ -378,7 +378,8 @@ def test_too_few_descriptors_are_a_typed_error() -> None:
             await run_command("true", stdin=b"")
         except errors.CommandStartError as error:
             print(error)
-        assert len(os.listdir("/proc/self/fd")) == before
+        if sys.version_info >= (3, 11, 4):  # subprocess itself leaves pipes open before that (gh-87474)
+            assert len(os.listdir("/proc/self/fd")) == before
 
     fate.run(main())
     """

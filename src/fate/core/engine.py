@@ -656,7 +656,9 @@ class Engine(Owner):
         # callback. It shortens nothing: only the outermost turn does, at its end.
         head = self._head
         try:
-            while head < end:
+            while True:  # not `while head < end`: see tests/interrupts/test_interrupts.py
+                if head >= end:
+                    break
                 if fast and self._instrument is None:
                     self._head = head + 1
                     handle = self._run_next(queue, head, shared)
@@ -807,13 +809,15 @@ class Engine(Owner):
         self._owed = 0
         unsettled = self._unsettled
         try:
-            while self._settled < len(unsettled):  # it may get longer, and what is done may come here again
-                handle = self._nth(unsettled, self._settled) if COMPILED else unsettled[self._settled]
-                self._settled += 1
+            while True:
+                if self._settled >= len(unsettled):  # it may get longer, and what is done may come here again
+                    break
                 if COMPILED:
+                    handle = self._nth(unsettled, self._settled)
+                    self._settled += 1
                     handle._settle()
                 else:
-                    self._settle_one(handle)
+                    self._settle_one(unsettled[self._settled])
         finally:
             if self._settled == len(unsettled) == 1:
                 pop_last(unsettled); self._settled = 0  # noqa: E702  # fmt: skip  # an eighth of what the next takes
@@ -824,6 +828,7 @@ class Engine(Owner):
     def _settle_one(self, handle: Handle) -> None:
         """Uncompiled: a signal's handler may raise in the midst of it, and then it is done again."""
         try:
+            self._settled += 1
             handle._settle()
         except BaseException:
             self._unsettled.append(handle)

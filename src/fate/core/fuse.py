@@ -301,14 +301,10 @@ class Fuse:
         try:
             try:
                 fate._telling = True
-                while fate._endings:
-                    fate._endings[0]()
-                    fate._endings.popleft()
+                self._tell_on()
             except BaseException:  # an interrupt: the one that it came to is told again, and then the rest
                 try:
-                    while fate._endings:
-                        fate._endings[0]()
-                        fate._endings.popleft()
+                    self._tell_on()
                 except BaseException:
                     if fate._endings:
                         fate._endings.popleft()  # it cannot be told
@@ -317,6 +313,12 @@ class Fuse:
                 fate._telling = False
         finally:
             fate._telling = False
+
+    def _tell_on(self) -> None:
+        endings = self._fate._endings
+        while endings:
+            endings[0]()
+            endings.popleft()
 
     def _watch(self, watcher: Callable[[], object]) -> None:
         """Call `watcher()` when the fuse is over; now if it is."""

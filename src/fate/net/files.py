@@ -107,7 +107,9 @@ class FileCalls(SelectorEventLoop):
             raise Unavailable("not a regular file") from error
         sent = 0
         try:
-            while count is None or sent < count:
+            while True:
+                if count is not None and sent >= count:
+                    break
                 size = MOST if count is None else min(MOST, count - sent)
                 sock = socket_of()
                 try:
@@ -160,7 +162,9 @@ class FileCalls(SelectorEventLoop):
         sent = 0
         reading: Any = None
         try:
-            while not count or sent < count:
+            while True:
+                if count and sent >= count:
+                    break
                 room = memoryview(buffer)[: count - sent if count else None]
                 reading = self.run_in_executor(None, file.readinto, room)
                 size = await asyncio.shield(reading)

@@ -1,13 +1,12 @@
-"""Signals: whose they are, and whose is the process's one wake-up descriptor.
+"""Signals: whose they are.
 
 asyncio has a signal's number written to the loop's self-pipe, by `signal.set_wakeup_fd`, and each loop sets that and
-resets it as if it were alone. Here a loop takes the descriptor while it runs in the main thread or has handlers, gives
-it back to who had it before, and touches neither it nor a signal that has become another's meanwhile.
+resets it as if it were alone. Here a loop takes the descriptor (see `wakeup`) while it runs in the main thread or has
+handlers, and touches no signal that has become another's meanwhile.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import weakref
@@ -16,83 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-NOBODY = -1
-_takers: list[Any] = []  # sockets of loops, and descriptors of others, in the order in which they took the descriptor
-_orphans: list[socket.socket] = []  # of loops that were closed in other threads, which cannot reset the descriptor
-
-
-class Other:
-    """A wake-up descriptor that is no Fate's: a number, and the file that it was."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._file = _identity(fd)
-
-    def fileno(self) -> int:
-        """The descriptor; -1 if it is another file's by now."""
-        return self._fd if self._file is not None and _identity(self._fd) == self._file else NOBODY
-
-
-def _identity(fd: int) -> tuple[int, int] | None:
-    try:
-        status = os.fstat(fd)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _taker_of(fd: int) -> Any:
-    for taker in _takers:
-        if taker.fileno() == fd:
-            return taker
-    return None
-
-
-def take_wakeup(sock: socket.socket, from_others: bool) -> None:
-    """Have signals written to `sock`, unless it is in the hands of somebody who is no Fate and `from_others` is False.
-
-    Raises ValueError outside of the main thread.
-    """
-    before = signal.set_wakeup_fd(sock.fileno(), warn_on_full_buffer=False)
-    while _orphans:
-        orphan = _orphans.pop()
-        _takers.remove(orphan)
-        if orphan.fileno() == before:
-            before = NOBODY
-        orphan.close()
-    if before not in (NOBODY, sock.fileno()) and _taker_of(before) is None:
-        if not from_others:
-            signal.set_wakeup_fd(before)
-            return
-        _takers.append(Other(before))
-    if sock in _takers:
-        _takers.remove(sock)
-    _takers.append(sock)
-
-
-def leave_wakeup(sock: socket.socket) -> None:
-    """`sock` needs signals no longer: whoever had them before gets them again.
-
-    Raises ValueError outside of the main thread.
-    """
-    if sock not in _takers:
-        return
-    now = signal.set_wakeup_fd(NOBODY)
-    _takers.remove(sock)
-    if now not in (NOBODY, sock.fileno()):
-        signal.set_wakeup_fd(now)  # somebody has taken it since
-        return
-    while _takers:
-        fd = _takers[-1].fileno()
-        if fd >= 0:
-            try:
-                signal.set_wakeup_fd(fd, warn_on_full_buffer=isinstance(_takers[-1], Other))
-            except (OSError, ValueError):
-                fd = NOBODY  # a file that blocks by now
-        if isinstance(_takers[-1], Other) or fd < 0:
-            _takers.pop()  # what is no Fate's is where it was
-        if fd >= 0:
-            return
+from fate.net import wakeup
 
 
 class Heard:
@@ -111,10 +34,7 @@ class Heard:
         loop = self.loop()
         if loop is None or not self.wanted(number):
             return
-        now = signal.set_wakeup_fd(NOBODY)
-        if now != NOBODY:
-            signal.set_wakeup_fd(now, warn_on_full_buffer=_taker_of(now) is None)
-        if now != loop._csock.fileno():
+        if wakeup.holder() != loop._csock.fileno():
             loop._handle_signal(number)
 
 
@@ -129,22 +49,12 @@ class SignalCalls(SelectorEventLoop):
         _closed: bool
         _check_signal: Callable[[int], None]
 
-    def _hear_signals(self) -> None:
-        """Have every signal wake the poll: of one that came just before it, Python would tell us only after it."""
-        with suppress(ValueError):  # only the main thread gets signals
-            take_wakeup(self._csock, False)
-
-    def _unhear_signals(self) -> None:
-        if not self._signal_handlers:
-            with suppress(ValueError):
-                leave_wakeup(self._csock)
-
     def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
         """As asyncio's. The loop is told too when another loop, or the program, has taken the wake-up descriptor."""
         below = None
         if not self._closed:
             with suppress(ValueError, OSError, TypeError):  # asyncio's says it in its own words
-                take_wakeup(self._csock, True)
+                wakeup.take(self._csock, True)
                 below = signal.getsignal(sig)
         try:
             super().add_signal_handler(sig, callback, *args)
@@ -165,9 +75,7 @@ class SignalCalls(SelectorEventLoop):
         below = heard.below
         while isinstance(below, Heard) and not below.wanted(sig):
             below = below.below
-        others = signal.set_wakeup_fd(NOBODY)
-        if others != NOBODY:
-            signal.set_wakeup_fd(others, warn_on_full_buffer=False)
+        others = wakeup.holder()
         if signal.getsignal(sig) is not heard:
             del self._signal_handlers[sig]
         elif isinstance(below, Heard):
@@ -176,8 +84,8 @@ class SignalCalls(SelectorEventLoop):
             signal.siginterrupt(sig, False)
         else:
             super().remove_signal_handler(sig)
-            if others not in (NOBODY, self._csock.fileno()):
-                signal.set_wakeup_fd(others, warn_on_full_buffer=_taker_of(others) is None)
+            if others not in (wakeup.NOBODY, self._csock.fileno()):
+                wakeup.give(others)
         del self._heard[sig]
         self._after_signals()
         return True
@@ -185,9 +93,9 @@ class SignalCalls(SelectorEventLoop):
     def _after_signals(self) -> None:
         """Give the wake-up descriptor back if it is not needed any more, after asyncio may have reset it."""
         if not self._closed:
-            self._unhear_signals()
+            wakeup.unhear(self)
             if self._thread_id is not None:
-                self._hear_signals()
+                wakeup.hear(self)
 
     def _let_go_of_signals(self) -> None:
         """The loop is about to be closed."""
@@ -195,10 +103,9 @@ class SignalCalls(SelectorEventLoop):
             for number in list(self._heard):
                 self.remove_signal_handler(number)
             if hasattr(self, "_csock"):  # a loop in a universe has none
-                leave_wakeup(self._csock)
+                wakeup.leave(self._csock)
         except ValueError:  # not the main thread: signals go on being written to a number that must stay what it is
             self._heard.clear()
             self._signal_handlers.clear()
-            if self._csock in _takers:
-                _orphans.append(self._csock)
+            if wakeup.abandon(self._csock):
                 self._csock = self._csock.dup()

@@ -126,7 +126,9 @@ class Reactor:
                 task.cancel()
             if tasks:
                 self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-            while self._open:
+            while True:
+                if not self._open:
+                    break
                 self._end_all()  # a connection that was accepted in the last turn comes only now
                 self.loop.run_until_complete(asyncio.sleep(0.001))  # the ends are told
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())

@@ -97,7 +97,9 @@ class LineReceiver(Protocol):
             return  # setLineMode(rest) in a callback: the loop below takes it
         self._busy = True
         try:
-            while buffer and not self.transport.disconnecting:
+            while True:
+                if not buffer or self.transport.disconnecting:
+                    break
                 if not self.line_mode:
                     self.rawDataReceived(self._take(len(buffer)))
                     continue

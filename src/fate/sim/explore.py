@@ -143,8 +143,7 @@ class Search:
         waiting: deque[Future[list[Outcome]]] = deque()
         try:
             while True:
-                while len(waiting) < self.workers * AHEAD and (batch := list(islice(trials, BATCH))):
-                    waiting.append(self.executor.submit(run_all, self.program, self.rules, batch, on))
+                self._submit(self.executor, waiting, trials, on)
                 if not waiting:
                     return
                 for outcome in waiting.popleft().result():
@@ -155,6 +154,12 @@ class Search:
         finally:
             for future in waiting:
                 future.cancel()
+
+    def _submit(
+        self, executor: Executor, waiting: deque[Future[list[Outcome]]], trials: Iterator[Trial], on: bool
+    ) -> None:
+        while len(waiting) < self.workers * AHEAD and (batch := list(islice(trials, BATCH))):
+            waiting.append(executor.submit(run_all, self.program, self.rules, batch, on))
 
     def _is_enough(self) -> bool:
         return self.last is not None and self.last_alone is not None and self.runs >= max(self.last, self.last_alone)

@@ -72,7 +72,9 @@ class UniverseFate(Fate):
         if task is not None:
             tasks._leave_task(self, task)
         try:
-            while going():
+            while True:
+                if not going():
+                    break
                 self.full_turn()
         finally:
             if task is not None:
@@ -98,12 +100,6 @@ class UniverseFate(Fate):
 
     def _write_to_self(self) -> None:
         self.host.poll.woken = True
-
-    def _hear_signals(self) -> None:
-        pass
-
-    def _unhear_signals(self) -> None:
-        pass
 
     def add_signal_handler(self, sig: int, callback: Any, *args: Any) -> None:  # type: ignore[override]
         """Have `host.signal(sig)` call it: no real signal ever comes to a universe."""

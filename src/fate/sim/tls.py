@@ -116,7 +116,9 @@ class Layer:
     def _flush(self) -> None:
         data = self._unsent + self._outgoing.read()
         try:
-            while data:
+            while True:
+                if not data:
+                    break
                 data = data[SimSocket.send(self._sock(), data) :]
         except BlockingIOError:
             pass  # with what comes next
