@@ -97,7 +97,11 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
             self._loop._remove_writer(self._sock_fd)
             if waiter.done():
                 self._empty_waiter = None
-        super()._call_connection_lost(exc)
+        try:
+            super()._call_connection_lost(exc)
+        finally:
+            if waiter is not None and waiter.done() and not waiter.cancelled():
+                waiter.exception()  # a call that was cancelled meanwhile does not ask for it, and nobody else need
 
 
 def _plain(data: Any) -> Any:
