@@ -156,8 +156,9 @@ class build_with_the_way_in(build_py):  # noqa: N801
             self.copy_file(str(SOURCE / "fate/cli/stage/fate_stage.pth"), self.build_lib)
 
 
-setup(
-    ext_modules=extensions(),
-    cmdclass={"build_ext": build_all_or_nothing, "build_py": build_with_the_way_in},
-    options={"build_ext": {"parallel": CORES}},
-)
+if __name__ == "__main__":  # Cython's processes import this file; from Python 3.14 on they are not forked
+    setup(
+        ext_modules=extensions(),
+        cmdclass={"build_ext": build_all_or_nothing, "build_py": build_with_the_way_in},
+        options={"build_ext": {"parallel": CORES}},
+    )

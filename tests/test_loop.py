@@ -25,6 +25,7 @@ import fate
 from fate import Fate
 from fate.errors import WrongThreadError
 from fate.loop import STDLIB_NAMES
+from fate.policy import set_policy
 
 # -- descriptors ------------------------------------------------------------------------------------------------------
 
@@ -173,12 +174,12 @@ def test_asyncio_run_takes_it_as_its_loop_factory() -> None:
 def policy() -> Iterator[None]:
     """The policy of before comes back."""
     yield
-    asyncio.set_event_loop_policy(None)
+    set_policy(None)
 
 
 @pytest.mark.usefixtures("policy")
 def test_install_makes_fate_what_asyncio_uses() -> None:
-    fate.install()
+    fate.install()  # which warns nowhere: warnings are errors here
     assert type(asyncio.run(running())) is Fate
     loop = asyncio.new_event_loop()
     assert type(loop) is Fate
@@ -187,6 +188,7 @@ def test_install_makes_fate_what_asyncio_uses() -> None:
         assert type(runner.get_loop()) is Fate
 
 
+@pytest.mark.filterwarnings("ignore:'asyncio[.].*[pP]olicy' is deprecated")  # since Python 3.14
 @pytest.mark.usefixtures("policy")
 def test_the_policy_makes_fates_and_is_asyncios_own_in_everything_else() -> None:
     policy = fate.EventLoopPolicy()
@@ -219,6 +221,55 @@ def test_after_install_subprocesses_and_other_threads_work_too() -> None:
             """
         )
         == "Fate 7\nFate 7"
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio itself needs its policies before")
+def test_nothing_is_missed_that_python_3_16_is_to_have_no_more() -> None:
+    assert (
+        printed(
+            """
+            import asyncio, sys, threading
+            from asyncio import coroutines, events, runners, unix_events
+
+            class Local(threading.local):
+                loop = None
+
+            local = Local()
+            for module in (asyncio, coroutines, events, unix_events):
+                for name in list(vars(module)):
+                    if "policy" in name.lower() or name == "iscoroutinefunction":
+                        delattr(module, name)
+            for name, instead in {
+                "new_event_loop": unix_events.SelectorEventLoop,
+                "set_event_loop": lambda loop: setattr(local, "loop", loop),
+            }.items():
+                setattr(asyncio, name, instead)
+                setattr(events, name, instead)
+
+            import fate
+
+            async def main():
+                server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+                reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+                assert await reader.read() == b""
+                writer.close()
+                server.close()
+                child = await asyncio.create_subprocess_exec(sys.executable, "-c", "print(7)", stdout=-1)
+                out, _ = await child.communicate()
+                print(type(asyncio.get_running_loop()).__name__, out.decode().strip())
+
+            fate.run(main())
+            with asyncio.Runner(loop_factory=fate.Fate) as runner:
+                runner.run(main())
+            fate.install()
+            asyncio.run(main())
+            loop = asyncio.new_event_loop()
+            print(type(loop).__name__)
+            loop.close()
+            """
+        )
+        == "Fate 7\nFate 7\nFate 7\nFate"
     )
 
 

@@ -34,7 +34,7 @@ cdef extern from *:
 
     /* A context's variables are one immutable map: two contexts that have the same one say the same. Python has no
        call that tells, so this reads where CPython keeps it; `can_share` below tries whether that is so here. */
-    #if !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030e0000
+    #if !defined(PYPY_VERSION) && !defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x03100000
     #  define FATE_KNOWS_CONTEXT 1
         struct fate_context { PyObject_HEAD; PyObject *outer, *variables; };
     #  define FATE_VARIABLES(context) (((struct fate_context *)(context))->variables)
@@ -127,10 +127,10 @@ cdef extern from *:
         if (!FATE_MAY_KEEP || made == NULL) return NULL;
         list->first = *(PyObject **)made;
         list->count--;
-    #if PY_VERSION_HEX < 0x030e0000
-        made->ob_refcnt = 1; /* Py_SET_REFCNT could take the link for the count of an immortal object */
+    #if PY_VERSION_HEX >= 0x030e0000 && SIZEOF_VOID_P > 4
+        made->ob_refcnt_full = 1;
     #else
-        _Py_NewReference(made);
+        made->ob_refcnt = 1; /* Py_SET_REFCNT could take the link for the count of an immortal object */
     #endif
         return made;
     }

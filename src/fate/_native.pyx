@@ -154,7 +154,7 @@ cdef extern from * nogil:
     /* The code that Python runs now (a new reference, or NULL) and the instruction in it. To ask PyEval_GetFrame would
        cost a frame object for each call of the code that is running; so this reads where CPython keeps it. */
     static inline PyCodeObject *fate_running(int *instruction) {
-    #if defined(PYPY_VERSION) || PY_VERSION_HEX >= 0x030e0000
+    #if defined(PYPY_VERSION) || PY_VERSION_HEX >= 0x03100000
         PyFrameObject *frame = PyEval_GetFrame();
         if (frame == NULL) return NULL;
         *instruction = PyFrame_GetLasti(frame);

@@ -34,6 +34,7 @@ from asyncio import (
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from contextlib import suppress
+from contextvars import Context
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -397,18 +398,22 @@ class Fate(Makers, SocketCalls, Connections, FileCalls, NameCalls, ChildCalls, S
 
     # -- readiness: asyncio's selector loop calls these ---------------------------------------------------------
 
-    def _add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
+    def _add_reader(
+        self, fd: Any, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
         self._check_closed()
-        handle = self.make_handle(callback, args)
+        handle = self.make_handle(callback, args, context)
         number = _fileno(fd)
         self._poll.add_reader(number, handle)
         if number is not fd:
             self._note_file(fd, number, handle, 0)
         return handle
 
-    def _add_writer(self, fd: Any, callback: Callable[..., object], *args: Any) -> Handle:
+    def _add_writer(
+        self, fd: Any, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> Handle:
         self._check_closed()
-        handle = self.make_handle(callback, args)
+        handle = self.make_handle(callback, args, context)
         number = _fileno(fd)
         self._poll.add_writer(number, handle)
         if number is not fd:
@@ -778,7 +783,7 @@ def _settle_before_fork() -> None:
         loop.settle()
 
 
-show_as(asyncio.Handle, asyncio.TimerHandle)
+show_as(asyncio.Handle, asyncio.TimerHandle, getattr(events, "_ThreadSafeHandle", asyncio.Handle))
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_settle_before_fork)

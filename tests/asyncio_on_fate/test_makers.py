@@ -55,6 +55,29 @@ def test_a_task_factory_is_asked(loop: Fate) -> None:
     assert asked == [loop]
 
 
+def test_a_task_factory_is_told_of_nothing_that_was_not_asked_for(loop: Fate) -> None:
+    def factory(of: Any, coro: Any) -> Any:
+        return asyncio.Task(coro, loop=of)
+
+    async def main() -> int:
+        return await loop.create_task(value()) + await asyncio.create_task(value())
+
+    loop.set_task_factory(factory)  # type: ignore[arg-type]
+    assert loop.run_until_complete(loop.create_task(main())) == 0
+
+
+def test_a_class_that_a_program_puts_in_the_place_of_asyncios_tasks_is_used(
+    loop: Fate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Task(asyncio.Task):  # type: ignore[type-arg]
+        pass
+
+    monkeypatch.setattr(asyncio.tasks, "Task", Task)
+    task = loop.create_task(value())
+    assert type(task) is Task
+    assert loop.run_until_complete(task) == 0
+
+
 def test_what_is_no_coroutine_and_what_no_task_takes_is_refused(loop: Fate) -> None:
     with pytest.raises(TypeError, match="coroutine was expected"):
         loop.create_task(3)  # type: ignore[arg-type]

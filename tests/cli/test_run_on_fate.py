@@ -25,7 +25,12 @@ async def main():
 
 SHELL_HEAD = """#!/bin/sh\n'''exec' "PYTHON" "$0" "$@"\n' '''\n"""
 
+# Since Python 3.14 it makes no loop, on stock asyncio either.
+IMPLIED = (
+    {} if sys.version_info >= (3, 14) else {"get_event_loop": "asyncio.get_event_loop().run_until_complete(main())"}
+)
 WAYS = {
+    **IMPLIED,
     "asyncio.run": "asyncio.run(main())",
     "asyncio.run in debug mode": "asyncio.run(main(), debug=True)",
     "Runner": "with asyncio.Runner() as runner: runner.run(main())",
@@ -33,7 +38,6 @@ WAYS = {
         "with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner: runner.run(main())"
     ),
     "new_event_loop": "loop = asyncio.new_event_loop(); loop.run_until_complete(main()); loop.close()",
-    "get_event_loop": "asyncio.get_event_loop().run_until_complete(main())",
     "no policy": "asyncio.run(main()); asyncio.set_event_loop_policy(None); asyncio.run(main())",
     "default policy": "asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy()); asyncio.run(main())",
     "a policy of the program's": """

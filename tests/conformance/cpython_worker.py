@@ -6,8 +6,9 @@ Nothing here judges: `cpython.py` starts the jobs and compares.
 
 How the tests are led to the loop, in the order in which they ask for one:
 - `asyncio.new_event_loop()`, `asyncio.run()` and `IsolatedAsyncioTestCase` ask the policy. A fresh one is set before
-  each test, for a child watcher left in it poisons the next, and it stands in for `asyncio.DefaultEventLoopPolicy`,
+  each test, for a child watcher left in it poisons the next, and it stands in for asyncio's default one,
   for almost every module ends with `set_event_loop_policy(None)`;
+- who names `asyncio.EventLoop` finds what makes the loop under that name, since Python 3.13 has it;
 - classes made from a mixin and a `create_event_loop` or `new_loop` of their own get another one, and of those that
   repeat a mixin, one selector each, the first is kept;
 - classes whose `setUp` names `asyncio.SelectorEventLoop` find the loop under that name while `setUp` runs.
@@ -27,12 +28,17 @@ import signal
 import sys
 import time
 import unittest
+from asyncio import events, unix_events
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 from unittest import mock
 
 PACKAGE = "test.test_asyncio"
+# Since Python 3.14 policies have names of asyncio's own, which do not warn.
+OWN_NAMES = hasattr(unix_events, "_DefaultEventLoopPolicy")
+DefaultPolicy: Any = unix_events._DefaultEventLoopPolicy if OWN_NAMES else asyncio.DefaultEventLoopPolicy  # type: ignore[attr-defined]
+set_policy: Any = events._set_event_loop_policy if OWN_NAMES else asyncio.set_event_loop_policy  # type: ignore[attr-defined]
 MAKERS = ("create_event_loop", "new_loop")
 
 
@@ -65,8 +71,8 @@ class Factory:
         return self.make()
 
 
-def policy_for(factory: Factory) -> type[asyncio.AbstractEventLoopPolicy]:
-    class Policy(asyncio.DefaultEventLoopPolicy):
+def policy_for(factory: Factory) -> Any:
+    class Policy(DefaultPolicy):  # type: ignore[misc]
         _loop_factory = staticmethod(factory)
 
     return Policy
@@ -147,7 +153,7 @@ class Recorder(unittest.TestResult):
         self.outcome, self.detail = "passed", ""
         self.since, self.made_before = time.monotonic(), self.factory.made
         self.write("start", test)
-        asyncio.set_event_loop_policy(self.policy())
+        set_policy(self.policy())
         asyncio.set_event_loop(None)  # as the clean-up of any test before leaves it; one relies on that
 
     def stopTest(self, test: unittest.TestCase) -> None:
@@ -196,7 +202,12 @@ def flat(suite: Any) -> Iterator[unittest.TestCase]:
 def run(job: dict[str, Any]) -> None:
     factory = Factory(job["loop"])
     policy = policy_for(factory)
-    asyncio.DefaultEventLoopPolicy = policy  # type: ignore[assignment]
+    if OWN_NAMES:
+        unix_events._DefaultEventLoopPolicy = policy  # type: ignore[attr-defined]
+    else:
+        asyncio.DefaultEventLoopPolicy = policy
+    if hasattr(asyncio, "EventLoop"):
+        asyncio.EventLoop = factory
     with open(job["results"], "a", encoding="utf-8") as out:
         recorder = Recorder(out, factory, policy, job["limit"])
         recorder.watch()

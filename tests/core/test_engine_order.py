@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
+import threading
+import time
+from typing import Any
 
 import pytest
 from support import VirtualFate, turns
@@ -17,6 +21,58 @@ def test_callbacks_run_in_the_order_in_which_they_were_scheduled(loop: Fate) -> 
         loop.call_soon(ran.append, number)
     turns(loop)
     assert ran == list(range(5000))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio's handles do not wait before")
+@pytest.mark.parametrize("look", ["cancel", "cancelled"])
+def test_another_thread_that_takes_a_callback_back_waits_while_it_runs(loop: Fate, look: str) -> None:
+    begun, finished = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def callback() -> None:
+        begun.set()
+        time.sleep(0.05)  # for the other thread to come and find it running
+        finished.set()
+
+    def other() -> None:
+        handle = loop.call_soon_threadsafe(callback)
+        assert isinstance(handle, asyncio.Handle)
+        begun.wait()
+        getattr(handle, look)()
+        seen.append(finished.is_set())
+        seen.append(handle.cancelled())
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    assert seen == [True, look == "cancel"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio's handles do not wait before")
+def test_a_callback_that_takes_itself_back_runs_to_its_end_and_others_wait_for_that(loop: Fate) -> None:
+    begun, finished = threading.Event(), threading.Event()
+    handles: list[Any] = []
+    seen: list[bool] = []
+
+    def callback() -> None:
+        handles[0].cancel()
+        begun.set()
+        time.sleep(0.05)
+        finished.set()
+
+    def other() -> None:
+        begun.wait()
+        seen.append(handles[0].cancelled() and finished.is_set())
+        loop.call_soon_threadsafe(loop.stop)
+
+    handles.append(loop.call_soon_threadsafe(callback))
+    thread = threading.Thread(target=other)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    assert seen == [True]
 
 
 def test_threadsafe_and_plain_calls_share_one_queue(loop: Fate) -> None:

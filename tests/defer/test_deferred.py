@@ -204,8 +204,10 @@ def test_long_chains_can_be_dropped() -> None:
 
 
 def test_what_must_recurse_ends_in_an_error_not_in_a_crash() -> None:
+    # Since Python 3.14 compiled calls are bounded by the stack itself, and not counted.
+    longer_than_any = 10 * sys.getrecursionlimit() if sys.version_info < (3, 14) else 400_000
     chain = [Deferred()]
-    for _ in range(10 * sys.getrecursionlimit()):
+    for _ in range(longer_than_any):
         chain.append(Deferred())
         chain[-2].addCallbacks(chain[-1].callback, chain[-1].errback)
     chain[0].callback(None)

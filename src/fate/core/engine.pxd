@@ -10,7 +10,7 @@ from cpython.ref cimport Py_DECREF, PyObject
 from fate._native cimport (
     Freelist, SharedContext, bind, can_share, clock_ns, compiled, copy_context, copy_of, fate_raised, pop_last, run_in_context, track,
 )
-from fate.core.handle cimport Handle, Owner, TimerHandle, fate_filled, fate_is_handle, fate_renumber, fate_run_usual
+from fate.core.handle cimport Handle, Owner, SafeHandle, TimerHandle, fate_filled, fate_is_handle, fate_renumber, fate_run_usual
 from fate.core.timers cimport Timers
 
 cdef int FAST_TURNS
@@ -18,6 +18,7 @@ cdef int BUSY_TURNS
 cdef int64_t FAST_NS
 cdef bint COMPILED
 cdef bint SHARES
+cdef bint WAITS
 cdef Freelist HANDLES
 cdef char ONCE
 cdef char SHARING
@@ -87,9 +88,10 @@ cdef class Engine(Owner):
     cpdef int prepare(self, Handle handle) except -1
     cpdef bint prepare_source(self, Handle source) except -1
     cdef double _now(self) except? -1.0
+    cdef int _wait_for(self, Handle handle) except -1
 
     @cython.locals(handle=Handle)
-    cpdef Handle make_handle(self, object callback, tuple args)
+    cpdef Handle make_handle(self, object callback, tuple args, object context=*)
 
     # The compiled build's way of the usual handle.
 
@@ -152,6 +154,9 @@ cdef class Engine(Owner):
 
     @cython.locals(handle=Handle)
     cdef Handle _push(self, object callback, tuple args, object context)
+
+    @cython.locals(handle=SafeHandle)
+    cdef Handle _push_safely(self, object callback, tuple args, object context)
 
     @cython.locals(timer=TimerHandle)
     cdef TimerHandle _push_timer(self, double when, object callback, tuple args, object context)

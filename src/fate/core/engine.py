@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextvars import Context
 from math import ceil
 from threading import get_ident
+from time import sleep
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fate._native import (
@@ -39,6 +40,7 @@ from fate.core.handle import (
     SOURCE,
     Handle,
     Owner,
+    SafeHandle,
     TimerHandle,
 )
 from fate.core.timers import Timers
@@ -48,6 +50,8 @@ BUSY_TURNS = 1  # the next turns without a poll, after one that brought somethin
 FAST_NS = 50_000  # aim to poll about so often while busy, in nanoseconds
 COMPILED = compiled()
 SHARES = can_share()  # whether handles may share a context
+WAITS = sys.version_info >= (3, 14)  # who takes back a callback in another thread waits while that runs, as in asyncio
+GLANCE = 0.0002  # how often it looks then, in seconds
 OWED_MOST = 64 * 1024  # what is put off to the turn's end is done earlier when it weighs so much
 WARY_NS = 200_000_000  # when nothing has come for so long, in nanoseconds, it is time to look whether anything can
 COMPACT = 1024  # forget the consumed part of the queue when it is so long
@@ -268,6 +272,34 @@ class Engine(Owner):
         self._timers.add(timer)
         return timer
 
+    def _push_safely(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None) -> Handle:
+        """As `_push`, for a handle that is another thread's as well."""
+        if not WAITS:
+            return self._push(callback, args, context)
+        handle = SafeHandle.__new__(SafeHandle)
+        handle._callback = callback
+        handle._args = args
+        if context is None and SHARES:
+            handle._snapshot = self._shared.snapshot()
+            handle._kind = SHARING
+        else:
+            handle._snapshot = copy_context() if context is None else context
+            handle._kind = ONCE
+        handle._loop = self
+        handle._cancelled = False
+        self._last_id = handle.id = self._last_id + 1
+        handle.cause = self._current_id
+        if COMPILED and self._thread_id is None:
+            track(handle)
+        self._queue.append(handle); return handle  # noqa: E702  # fmt: skip
+
+    def _wait_for(self, handle: Handle) -> int:
+        while self._current_id == handle.id and handle._loop is self:
+            if self._thread_id is None or self._thread_id == get_ident():
+                return 1
+            sleep(GLANCE)
+        return 0
+
     def _forget_timer(self, timer: TimerHandle) -> int:
         self._timers.remove(timer)
         return 0
@@ -329,12 +361,17 @@ class Engine(Owner):
         source._kind = SOURCE
         return owns
 
-    def make_handle(self, callback: Callable[..., object], args: tuple[Any, ...]) -> Handle:
-        """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again."""
+    def make_handle(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None = None
+    ) -> Handle:
+        """A lasting handle that is scheduled nowhere yet: for a poll to queue, again and again.
+
+        context: the one to run in each time; by default a copy of the present one.
+        """
         handle = Handle.__new__(Handle)
         handle._callback = callback
         handle._args = args
-        handle._snapshot = copy_context()
+        handle._snapshot = copy_context() if context is None else context
         handle._loop = self
         handle._cancelled = False
         handle._kind = LASTING
@@ -372,10 +409,10 @@ class Engine(Owner):
         """Like `call_soon`, from any thread or signal handler; wakes the loop if it waits."""
         if self._closed or self._debug:
             self._check_call(callback, "call_soon_threadsafe", False)
-            handle = self._push(callback, args, context)
+            handle = self._push_safely(callback, args, context)
             self._note_created(handle)
         else:
-            handle = self._push(callback, args, context)
+            handle = self._push_safely(callback, args, context)
         if self._thread_id != get_ident():
             handle.cause = 0  # whatever runs there now has not caused it
         if self._asleep:
@@ -678,6 +715,9 @@ class Engine(Owner):
     def _fail(self, handle: Handle, error: BaseException, shared: SharedContext) -> int:
         """`handle` has run and raised `error`."""
         try:
+            if handle._kind == SHARING:  # what is asked of it from now on is the context that it ran in
+                handle._snapshot = shared.current()
+                handle._kind = ONCE
             shared.leave()
             self._callback_failed(handle, error)
         finally:

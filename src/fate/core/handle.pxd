@@ -6,6 +6,7 @@ from fate._native cimport fate_freelist, recycle
 
 
 cdef class Handle
+cdef class SafeHandle(Handle)
 cdef class TimerHandle(Handle)
 
 
@@ -14,6 +15,7 @@ cdef class Owner:
     cdef object _context_of(self, Handle handle)
     cdef double _now(self) except? -1.0
     cdef int _file_again(self, TimerHandle timer) except -1
+    cdef int _wait_for(self, Handle handle) except -1
 
 
 cdef class Handle:
@@ -33,6 +35,10 @@ cdef class Handle:
     cdef int _empty(self) except -1
     cdef object _fire(self)
     cdef int _settle(self) except -1
+
+
+cdef class SafeHandle(Handle):
+    pass
 
 
 cdef class TimerHandle(Handle):

@@ -28,13 +28,14 @@ READY = -1  # a timer handle's slot when it is among the ready ones, has run, or
 _shown_as: Any = None  # by `isinstance`: a handle, and a timer handle
 
 
-def show_as(handle: type, timer: type) -> None:
-    """Have `isinstance` take handles and timer handles for such ones too: a compiled class cannot inherit a Python one.
+def show_as(handle: type, timer: type, safe: type) -> None:
+    """Have `isinstance` take handles, timers and those for other threads for such ones too: a compiled class cannot
+    inherit a Python one.
 
     Subclasses stay what they are.
     """
     global _shown_as
-    _shown_as = {Handle: handle, TimerHandle: timer}
+    _shown_as = {Handle: handle, TimerHandle: timer, SafeHandle: safe}
 
 
 def again(callback: Any) -> Any:
@@ -72,6 +73,10 @@ class Owner:
 
     def run_handle(self, handle: Handle) -> None:
         """Run one handle now, as a turn would."""
+        raise NotImplementedError
+
+    def _wait_for(self, handle: Handle) -> int:
+        """Wait until `handle` has run, if it runs in another thread; returns 1 if it runs in this one."""
         raise NotImplementedError
 
 
@@ -151,6 +156,27 @@ class Handle:
         return f"<{type(self).__name__} {self.id} {'cancelled' if self._cancelled else 'finished'}>"
 
 
+class SafeHandle(Handle):
+    """A callback that any thread may take back: when `cancel` has returned, it has returned, or will not be called."""
+
+    __slots__ = ()
+
+    def cancel(self) -> None:
+        """As `Handle.cancel`; in another thread than the loop's, wait until the callback has returned if it runs."""
+        loop = self._loop
+        if loop is not None and loop._wait_for(self):
+            self._cancelled = True  # and it is empty when it has run
+        else:
+            Handle.cancel(self)
+
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called; in another thread, wait as `cancel` does."""
+        loop = self._loop
+        if loop is not None:
+            loop._wait_for(self)
+        return self._cancelled != 0
+
+
 class TimerHandle(Handle):
     """A callback scheduled for a time on the engine's clock, in seconds."""
 
@@ -189,3 +215,4 @@ class TimerHandle(Handle):
 
 HANDLES = recycle(Handle, False, 1024)  # about as many as one turn makes
 recycle(TimerHandle, True, 256)
+recycle(SafeHandle, False, 256)

@@ -26,6 +26,8 @@ from fate.net.pipes import ReadPipe, WritePipe
 DEFAULTS = tuple(
     getattr(unix_events, name) for name in ("ThreadedChildWatcher", "PidfdChildWatcher") if hasattr(unix_events, name)
 )
+HAS_WATCHERS = sys.version_info < (3, 14)  # which programs may set
+IN_THREADS: Any = getattr(unix_events, "_ThreadedChildWatcher", ())  # what asyncio has since then where pidfd is no use
 READ_BY_OTHERS = 255  # what asyncio gives for an exit code that somebody else has read
 
 
@@ -73,12 +75,10 @@ def exit_code(pidfd: int, pid: int, popen: Any = None, keep: bool = False) -> in
 
 def has_own_watcher() -> bool:
     """Whether the program has set a child watcher, or a policy that has one."""
-    standard = (
-        getattr(asyncio.DefaultEventLoopPolicy, "get_child_watcher", None) if sys.version_info < (3, 14) else None
-    )
-    if standard is None:  # Python has no child watchers any more
+    if not HAS_WATCHERS:
         return False
     policy: Any = events.get_event_loop_policy()
+    standard: Any = asyncio.DefaultEventLoopPolicy.get_child_watcher  # type: ignore[attr-defined,unused-ignore]
     if type(policy).get_child_watcher is not standard:
         return True
     watcher = policy._watcher
@@ -90,6 +90,7 @@ class ChildCalls(SelectorEventLoop):
 
     _children: dict[int, processes.ChildTransport]  # those that are watched, by their descriptors
     _can_watch: bool | None  # None: not asked yet
+    _watcher: Any  # asyncio's, since Python 3.14
 
     def _make_read_pipe_transport(self, pipe: Any, protocol: Any, waiter: Any = None, extra: Any = None) -> Any:
         return ReadPipe(self, pipe, protocol, waiter, extra)
@@ -100,6 +101,10 @@ class ChildCalls(SelectorEventLoop):
     async def _make_subprocess_transport(self, *arguments: Any, **options: Any) -> Any:
         if self._can_watch is None:
             self._can_watch = can_watch()
+        if not HAS_WATCHERS:
+            by_thread = not self._can_watch or isinstance(self._watcher, IN_THREADS)
+            watching = self._watch_in_thread if by_thread else self._watch_child
+            return await processes.start(self, watching, *arguments, **options)
         if self._can_watch and not has_own_watcher():
             return await processes.start(self, self._watch_child, *arguments, **options)
         with warnings.catch_warnings():
@@ -120,13 +125,16 @@ class ChildCalls(SelectorEventLoop):
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # no descriptor left: a thread needs none
-            waiting = threading.Thread(target=self._wait_for_child, args=(pid, transport), name=f"waitpid-{pid}")
-            waiting.daemon = True
-            waiting.start()
+            self._watch_in_thread(pid, transport)
             return
         self._children[pidfd] = transport
         transport._pidfd = pidfd
         self._add_reader(pidfd, self._child_ended, pidfd, transport)  # type: ignore[attr-defined]
+
+    def _watch_in_thread(self, pid: int, transport: Any) -> None:
+        waiting = threading.Thread(target=self._wait_for_child, args=(pid, transport), name=f"waitpid-{pid}")
+        waiting.daemon = True
+        waiting.start()
 
     def _wait_for_child(self, pid: int, transport: Any) -> None:
         """In a thread of its own; the exit code is left to the loop's."""

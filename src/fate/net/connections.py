@@ -19,6 +19,7 @@ from asyncio import base_events, constants, trsock
 from asyncio.selector_events import _SelectorSocketTransport  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from fate.net._calls import Table, accept, unpack
@@ -29,6 +30,7 @@ from fate.net.tls import TLSProtocol
 SOCKET = _socket.socket
 PYTHONS = socket.socket if issubclass(socket.socket, SOCKET) else SOCKET
 WAITS_FOR_CLIENTS = sys.version_info >= (3, 12)  # `Server.wait_closed`
+ONE_CONTEXT = sys.version_info >= (3, 15)  # for all callbacks of a connection
 Base: Any = base_events.Server
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -50,9 +52,9 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
         _sock: Any
         _sock_fd: int
 
-    def __init__(self, loop: Any, sock: Any, protocol: Any, *how: Any) -> None:
+    def __init__(self, loop: Any, sock: Any, protocol: Any, *how: Any, **options: Any) -> None:
         protocol.connection_made  # noqa: B018 (if it has none, nobody has been told of this transport yet)
-        super().__init__(loop, sock, protocol, *how)
+        super().__init__(loop, sock, protocol, *how, **options)
 
     def __del__(self) -> None:
         if self._sock is not None:
@@ -95,7 +97,11 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
             self._loop._remove_writer(self._sock_fd)
             if waiter.done():
                 self._empty_waiter = None
-        super()._call_connection_lost(exc)
+        try:
+            super()._call_connection_lost(exc)
+        finally:
+            if waiter is not None and waiter.done() and not waiter.cancelled():
+                waiter.exception()  # a call that was cancelled meanwhile does not ask for it, and nobody else need
 
 
 def _plain(data: Any) -> Any:
@@ -199,13 +205,23 @@ class Connections:
         self._streams = Table()
         self._transports = Transports(self._streams)
 
+    # Since Python 3.15 all callbacks of a connection run in one context: a copy of that of who connects, or of the
+    # server's for each client. There asyncio hands it from one of these methods to the next.
+
     def _make_socket_transport(
-        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
+        self,
+        sock: Any,
+        protocol: Any,
+        waiter: Any = None,
+        *,
+        extra: Any = None,
+        server: Any = None,
+        context: Any = None,
     ) -> Any:
         self._ensure_fd_no_transport(sock)
         if self._native and _is_plain(sock):
-            return Stream(self, sock, protocol, waiter, extra, server)
-        return SelectorStream(self, sock, protocol, waiter, extra, server)
+            return Stream(self, sock, protocol, waiter, extra, server, None, context)
+        return SelectorStream(self, sock, protocol, waiter, extra, server, **_where_given(context))
 
     def _make_ssl_transport(
         self,
@@ -220,6 +236,7 @@ class Connections:
         server: Any = None,
         ssl_handshake_timeout: Any = None,
         ssl_shutdown_timeout: Any = None,
+        context: Any = None,
     ) -> Any:
         secure = TLSProtocol(
             cast(asyncio.AbstractEventLoop, self),
@@ -231,7 +248,7 @@ class Connections:
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        self._make_socket_transport(rawsock, secure, extra=extra, server=server)
+        self._make_socket_transport(rawsock, secure, extra=extra, server=server, **_where_given(context))
         return secure._app_transport
 
     async def start_tls(
@@ -296,10 +313,13 @@ class Connections:
         server_side: bool = False,
         ssl_handshake_timeout: Any = None,
         ssl_shutdown_timeout: Any = None,
+        context: Any = None,
     ) -> Any:
         waiter: Any = self.create_future()
         try:
             sock.setblocking(False)
+            if ONE_CONTEXT and context is None:
+                context = copy_context()
             protocol = protocol_factory()
             if ssl:
                 transport = self._make_ssl_transport(
@@ -311,9 +331,10 @@ class Connections:
                     server_hostname=server_hostname,
                     ssl_handshake_timeout=ssl_handshake_timeout,
                     ssl_shutdown_timeout=ssl_shutdown_timeout,
+                    **_where_given(context),
                 )
             else:
-                transport = self._make_socket_transport(sock, protocol, waiter)
+                transport = self._make_socket_transport(sock, protocol, waiter, **_where_given(context))
         except BaseException:
             sock.close()
             raise
@@ -356,14 +377,14 @@ class Connections:
         return Server.adopt(await create(*arguments, **options))
 
     def _start_serving(
-        self, protocol_factory: Any, sock: Any, sslcontext: Any = None, server: Any = None, *how: Any
+        self, protocol_factory: Any, sock: Any, sslcontext: Any = None, server: Any = None, *how: Any, **options: Any
     ) -> None:
         if sock.fileno() == -1:
             return  # the server was closed while it waited for descriptors
         if self._native and type(getattr(server, "_clients", None)) is weakref.WeakSet and not server._clients:
             server._clients = Clients(server, self._streams)
         start: Any = super()._start_serving  # type: ignore[misc]
-        start(protocol_factory, sock, sslcontext, server, *how)
+        start(protocol_factory, sock, sslcontext, server, *how, **options)
 
     def _accept_connection(
         self,
@@ -372,13 +393,17 @@ class Connections:
         sslcontext: Any = None,
         server: Any = None,
         backlog: int = 100,
-        *how: Any,
+        ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: Any = None,
     ) -> None:
         """A listening socket is readable: take the connections that wait there, as many as can wait at most."""
+        how = (ssl_handshake_timeout, ssl_shutdown_timeout)
+        given = _where_given(context)
         family = sock.family
         if not self._native or family not in FAMILIES or not _is_plain(sock):
             accept_one_by_one: Any = super()._accept_connection  # type: ignore[misc]
-            accept_one_by_one(protocol_factory, sock, sslcontext, server, backlog, *how)
+            accept_one_by_one(protocol_factory, sock, sslcontext, server, backlog, *how, **given)
             return
         listening = sock.fileno()
         kind, proto = sock.type | socket.SOCK_NONBLOCK, sock.proto  # each is an enumeration, and dear to ask for
@@ -401,6 +426,7 @@ class Connections:
                     server,
                     backlog,
                     *how,
+                    *given.values(),
                 )
                 self.call_exception_handler(
                     {
@@ -413,6 +439,7 @@ class Connections:
             if taken is None:
                 return
             fd, peer = taken
+            mine = None if context is None else context.copy()
             try:
                 connection = socket.socket(family, kind, proto, fileno=fd)
             except BaseException:
@@ -421,12 +448,15 @@ class Connections:
             if sslcontext:
                 extra = {"peername": unpack(peer)}
                 self.create_task(
-                    self._accept_connection2(protocol_factory, connection, extra, sslcontext, server, *how)
+                    self._accept_connection2(
+                        protocol_factory, connection, extra, sslcontext, server, *how, **_where_given(mine)
+                    ),
+                    context=mine,
                 )
             else:
-                self.call_soon(self._serve, protocol_factory, connection, peer, server)
+                self.call_soon(self._serve, protocol_factory, connection, peer, server, mine, context=mine)
 
-    def _serve(self, protocol_factory: Any, connection: Any, peer: Any, server: Any) -> None:
+    def _serve(self, protocol_factory: Any, connection: Any, peer: Any, server: Any, context: Any) -> None:
         """Make the protocol and the transport of a connection that was accepted."""
         protocol = None
         try:
@@ -438,9 +468,10 @@ class Connections:
                 connection.close()
                 return
             if type(connection) is PYTHONS or _is_plain(connection):
-                Stream(self, connection, protocol, None, None, server, peer)
+                Stream(self, connection, protocol, None, None, server, peer, context)
             else:  # a program has put a class of its own in the place of `socket.socket`
-                self._make_socket_transport(connection, protocol, extra={"peername": unpack(peer)}, server=server)
+                extra = {"peername": unpack(peer)}
+                self._make_socket_transport(connection, protocol, extra=extra, server=server, **_where_given(context))
         except BaseException as error:
             self._not_served(connection, protocol, error)
 
@@ -453,8 +484,10 @@ class Connections:
         server: Any = None,
         ssl_handshake_timeout: Any = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: Any = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: Any = None,
     ) -> None:
         """`_serve`, with TLS, or with asyncio's transports."""
+        given = _where_given(context)
         protocol = transport = None
         waiter: Any = self.create_future()
         try:
@@ -476,9 +509,10 @@ class Connections:
                     server=server,
                     ssl_handshake_timeout=ssl_handshake_timeout,
                     ssl_shutdown_timeout=ssl_shutdown_timeout,
+                    **given,
                 )
             else:
-                transport = self._make_socket_transport(conn, protocol, waiter, extra=extra, server=server)
+                transport = self._make_socket_transport(conn, protocol, waiter, extra=extra, server=server, **given)
         except BaseException as error:
             self._not_served(conn, protocol, error)
             return
@@ -570,6 +604,11 @@ def _closing(pipe: Any, protocol_factory: Any) -> Any:
             raise
 
     return make
+
+
+def _where_given(context: Any) -> dict[str, Any]:
+    """The argument `context`, where asyncio hands one on: a program's own methods in these places may know of none."""
+    return {} if context is None else {"context": context}
 
 
 def _is_closed(server: Any) -> bool:

@@ -44,6 +44,12 @@ def _has_others(group: int) -> bool:
     return False
 
 
+class Waiters(set[Any]):
+    """Futures, put in by either name that asyncio uses: it has a list before Python 3.14."""
+
+    append = set.add
+
+
 class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
     """asyncio's transport of a child process. What it sends reaches the very child, or nobody: it asks no `Popen`,
     which would read the exit code.
@@ -82,7 +88,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
         self._pid = self._returncode = None
         self._closed = self._finished = False
         self._is_zombie = False  # it has ended, its exit code is known, and its number is its own still
-        self._exit_waiters = []
+        self._exit_waiters = Waiters()
         self._pending_calls = deque[Any]()
         self._pipes = {}
         try:
@@ -156,7 +162,9 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
     def _process_exited(self, returncode: int) -> None:
         if self._returncode is not None:
             return  # told twice, for an interrupt
+        waiters, self._exit_waiters = self._exit_waiters, Waiters()  # since Python 3.14 asyncio tells them at once
         super()._process_exited(returncode)
+        self._exit_waiters = waiters
         if not self._finished or self._pending_calls is not None:  # its pipes are open, or were never connected
             self._loop.call_later(PATIENCE, self._tell_exit)
 
@@ -167,7 +175,7 @@ class ChildTransport(_UnixSubprocessTransport):  # type: ignore[misc]
 
     def _call_connection_lost(self, exc: Any) -> None:
         self._tell_exit()
-        self._exit_waiters = []
+        self._exit_waiters = Waiters()
         try:
             super()._call_connection_lost(exc)
         finally:

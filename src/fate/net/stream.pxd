@@ -52,6 +52,7 @@ cdef class Stream(Seated):
     cdef bint _edge
     cdef bint _corked
     cdef bint _owns_context
+    cdef bint _has_one_context
     cdef bint _missed
     cdef bint _told
     cdef bint _lost

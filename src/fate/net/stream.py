@@ -79,6 +79,7 @@ class Stream(Seated):
         extra: dict[str, Any] | None = None,
         server: Any = None,
         peer: Any = None,
+        context: Any = None,
     ) -> None:
         """
         loop: a Fate that polls natively.
@@ -87,6 +88,8 @@ class Stream(Seated):
         extra: for `get_extra_info`.
         server: the `asyncio.Server` that accepted the connection.
         peer: the peer's address, as `accept` of `_calls` gives it, if it is known.
+        context: the one that all the protocol's methods are called in, as asyncio has it since Python 3.15; None: each
+            in a copy of the one in which what it tells of was begun.
         """
         if self._sock_fd >= 0:
             raise RuntimeError("A transport is made once: make another")
@@ -95,7 +98,9 @@ class Stream(Seated):
                 f"Invalid file descriptor: {sock.fileno()} (the socket was closed before it had a transport)"
             )
         made = protocol.connection_made  # if it has none, nobody has been told of this transport yet
-        self._callback = self._args = self._snapshot = None
+        self._callback = self._args = None
+        self._snapshot = context
+        self._has_one_context = context is not None
         self._cancelled = False
         self._kind = 0
         self.id = self.cause = self._index = 0
@@ -145,8 +150,12 @@ class Stream(Seated):
         self._edge = sock.proto in TCP and sock.family in INTERNET
         if sock.proto == socket.IPPROTO_TCP:
             no_delay(sock, fd_of(sock))
-        loop.call_soon(made, self)
-        loop.call_soon(self._begin)
+        if context is None:
+            loop.call_soon(made, self)
+            loop.call_soon(self._begin)
+        else:
+            loop.call_soon(made, self, context=context)
+            loop.call_soon(self._begin, context=context)
         if waiter is not None:
             loop.call_soon(_resolve, waiter)
 
@@ -271,7 +280,13 @@ class Stream(Seated):
         if fd_of(self._socket) < 0:  # closed behind our back: the number may be another's
             self._fatal_error(_os_error(EBADF), "Fatal read error on socket transport")
             return 0
-        self._owns_context = engine.prepare_source(self)
+        if self._has_one_context:
+            context = self._snapshot
+            engine.prepare_source(self)
+            self._snapshot = context
+            self._owns_context = True
+        else:
+            self._owns_context = engine.prepare_source(self)
         if self._edge:
             engine._poll.set_source(self._sock_fd, self)
         else:
@@ -594,7 +609,7 @@ class Stream(Seated):
 
     def _wait(self) -> int:
         engine = self._engine
-        self._writer = engine.make_handle(self._write_ready, ())
+        self._writer = engine.make_handle(self._write_ready, (), self._snapshot if self._has_one_context else None)
         engine._poll.add_writer(self._sock_fd, self._writer)
         return 0
 
@@ -740,7 +755,8 @@ class Stream(Seated):
             if self._writer is not None:  # a file is being sent
                 self._unwait()
             self._conn_lost += 1
-            self._engine.call_soon(self._call_connection_lost, None)
+            context = self._snapshot if self._has_one_context else None
+            self._engine.call_soon(self._call_connection_lost, None, context=context)
         elif fd_of(self._socket) < 0:  # closed behind our back: it will never be writable
             self._give_up(_os_error(EBADF), None)
 
@@ -761,7 +777,9 @@ class Stream(Seated):
             self._closing = True
             self._unwatch()
         self._conn_lost += 1
-        if context is None:
+        if self._has_one_context:
+            self._engine.call_soon(self._call_connection_lost, error, context=self._snapshot)
+        elif context is None:
             self._engine.call_soon(self._call_connection_lost, error)
         else:
             self._engine.call_soon(self._call_connection_lost, error, context=copy_of(context))
