@@ -5,6 +5,7 @@ Nothing is read or written there that is not its own; what cannot be done is sai
 
 from __future__ import annotations
 
+import array
 import asyncio
 import ctypes
 import gc
@@ -295,6 +296,47 @@ def test_of_bytes_that_lie_about_themselves_a_selectors_transport_sends_the_cont
     loop.run_until_complete(asyncio.sleep(0))
     theirs.close()
     loop.close()
+
+
+@pytest.mark.parametrize("selector", [None, selectors.DefaultSelector])
+def test_buffers_are_counted_in_bytes_and_may_have_gaps(selector: Any) -> None:
+    loop = fate.Fate(selector and selector())
+    ours, theirs = _connected()
+    transport, _ = loop.run_until_complete(loop.connect_accepted_socket(asyncio.Protocol, ours))
+    numbers = memoryview(array.array("I", range(50_000)))
+    every_other = memoryview(bytes(range(200)))[::2]
+    expected = (numbers.tobytes() + every_other.tobytes()) * 2
+    transport.write(numbers)
+    transport.write(every_other)
+    transport.writelines([numbers, every_other.tobytes()])
+    got = b""
+    while len(got) < len(expected):
+        loop.run_until_complete(asyncio.sleep(0))
+        got += theirs.recv(1 << 20)
+    assert got == expected
+    transport.abort()
+    transport.writelines([b"too", numbers])
+    loop.run_until_complete(asyncio.sleep(0))
+    transport.writelines([b"too late", numbers])
+    theirs.close()
+    loop.close()
+
+
+@pytest.mark.parametrize("kind", [Longer, Shorter, Refusing])
+def test_of_bytes_that_lie_about_themselves_a_pipe_takes_the_content_too(loop: fate.Fate, kind: Any) -> None:
+    reports: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda loop, context: reports.append(context))
+    reading, writing = os.pipe()
+    transport, _ = loop.run_until_complete(loop.connect_write_pipe(asyncio.Protocol, os.fdopen(writing, "wb", 0)))
+    transport.write(kind(b"0123456789"))
+    transport.write(memoryview(array.array("I", [1, 2]))[::2])
+    assert transport.get_write_buffer_size() == 0
+    assert os.read(reading, 100) == b"0123456789" + (1).to_bytes(4, sys.byteorder)
+    transport.write(kind(bytes(200_000)))  # more than it takes
+    transport.abort()
+    loop.run_until_complete(asyncio.sleep(0.001))
+    os.close(reading)
+    assert reports == []
 
 
 @pytest.mark.parametrize("kind", [Longer, Shorter, Refusing])

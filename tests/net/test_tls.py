@@ -69,7 +69,10 @@ class Buffered(App, asyncio.BufferedProtocol):
     """Gives a buffer."""
 
 
-MISTAKES = ("'NoneType' object is not callable", "'NoneType' object has no attribute 'close'")
+MISTAKES = (
+    "'NoneType' object is not callable",
+    *(f"'NoneType' object has no attribute '{name}'" for name in ("close", "pause_writing", "resume_writing")),
+)
 
 
 def native(loop: asyncio.AbstractEventLoop) -> bool:
@@ -97,7 +100,7 @@ class Play:
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context["exception"]
         if str(error) in MISTAKES and not native(loop):
-            return  # asyncio's mistakes (3.12, 3.13): a writer after the end, and a transport closed in resume_writing
+            return  # asyncio's: a writer or limits set after the end, a transport closed in resume_writing (3.12, 3.13)
         self.told.append(("report", type(error)))
 
     def tell(self, what: str, *arguments: Any) -> None:
@@ -469,6 +472,19 @@ def test_more_than_the_peer_takes_pauses_the_protocol() -> None:
     told, got = on_all(run)
     assert told[:3] == [("made",), ("pause",), ("resume",)]
     assert got == b"x" * 2_000_000
+
+
+def test_limits_that_are_set_after_the_end_resume_nobody(loop: Fate) -> None:
+    """asyncio's fail: there is no protocol to tell."""
+    play = Play(loop, Plain, {})
+    play.shake_hands()
+    for _ in range(20):
+        play.transport.write(b"x" * 100_000)
+    play.transport.abort()
+    play.turn()
+    play.transport.set_write_buffer_limits(10_000_000)
+    told, _ = play.end()
+    assert [entry[0] for entry in told] == ["made", "pause", "lost"]
 
 
 def test_tls_runs_inside_tls(loop: Fate) -> None:

@@ -546,7 +546,7 @@ def close_behind(world: World, first: int, second: int) -> None:
 def close_box_behind(world: World, first: int, second: int) -> None:
     box = world.pick(world.boxes, first)
     if box is not None:
-        box.abused = second % 8 == 0
+        box.abused = box.abused or second % 8 == 0
         box.sock.close()
 
 

@@ -69,7 +69,11 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
 
     def writelines(self, list_of_data: Any) -> None:
         """As `write`, of each."""
-        super().writelines([_plain(data) for data in list_of_data])
+        pieces = [_plain(data) for data in list_of_data]
+        if self._conn_lost:
+            self.write(b"".join(pieces))  # asyncio's own fails where there is no loop to wait in any more
+        else:
+            super().writelines(pieces)
 
     # For `sendfile`, as in `Stream`. A cancelled call leaves a waiter that is done, which asyncio would resolve again.
 
@@ -105,8 +109,12 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
 
 
 def _plain(data: Any) -> Any:
-    """Bytes whose length is what they say."""
-    if type(data) in (bytes, bytearray, memoryview) or not isinstance(data, (bytes, bytearray)):
+    """Bytes whose length is what they say: asyncio's counts items, whatever their size."""
+    if isinstance(data, memoryview):
+        if data.itemsize == data.ndim == 1 and data.c_contiguous:
+            return data
+        return data.cast("B") if data.c_contiguous else bytes(data)
+    if type(data) in (bytes, bytearray) or not isinstance(data, (bytes, bytearray)):
         return data
     return bytes(memoryview(data))
 
@@ -568,7 +576,7 @@ class Server(Base):  # type: ignore[misc]
             self.close()
             if WAITS_FOR_CLIENTS:
                 for transport in [*self._loop._transports.values()]:
-                    if transport._server is self:
+                    if getattr(transport, "_server", None) is self:  # a program may put anything there
                         transport.close()
                 with suppress(asyncio.CancelledError):  # a second time: it is over anyway
                     await self.wait_closed()

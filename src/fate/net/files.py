@@ -172,6 +172,9 @@ class FileCalls(SelectorEventLoop):
                     break
                 await write(bytes(room[:size]))  # a copy: who writes may keep it
                 sent += size
+        except GeneratorExit:
+            reading = None  # it is let go of, and nothing runs it that could wait
+            raise
         finally:
             if reading is not None and not reading.done():
                 await asyncio.wait([reading])  # the thread would move the file's position afterwards

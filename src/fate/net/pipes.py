@@ -233,6 +233,8 @@ class WritePipe(Numbered, _UnixWritePipeTransport):  # type: ignore[misc]
 
     def write(self, data: Any) -> None:
         """Write the data, bytes-like, at once if nothing is in the way; what the pipe does not take waits."""
+        if self._hot is not None and type(data) is not bytes and isinstance(data, (bytes, bytearray, memoryview)):
+            data = bytes(memoryview(data))  # what it holds, whatever it says of its length
         if self._hot is None or not self._hot.write(self, data):
             super().write(data)
 

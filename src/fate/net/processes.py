@@ -290,8 +290,9 @@ async def start(loop: Any, watch: Any, protocol: Any, args: Any, *how: Any, extr
         await waiter
     except (SystemExit, KeyboardInterrupt):
         raise
-    except BaseException:
+    except BaseException as error:
         transport.close()
-        await transport._wait()
+        if not isinstance(error, GeneratorExit):  # else nothing runs this any more
+            await transport._wait()
         raise
     return transport

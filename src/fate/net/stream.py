@@ -436,6 +436,8 @@ class Stream(Seated):
         elif isinstance(data, (bytes, bytearray, memoryview)):
             data = memoryview(data)  # what the kernel is given, whatever a class of the program's own says of itself
             size = data.nbytes
+            if not data.c_contiguous:
+                data = data.tobytes()  # the kernel takes no other
         else:
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self._eof:

@@ -302,6 +302,10 @@ class TLSProtocol(Core, Protocol):  # type: ignore[misc]
             exc = _without_traceback(exc)  # which leads to whoever keeps this for the protocol
         Protocol.connection_lost(self, exc)
 
+    def _control_app_writing(self) -> None:
+        if self._app_protocol is not None:  # as it is before the connection is lost
+            Protocol._control_app_writing(self)
+
     def _get_app_transport(self) -> Any:
         if self._app_transport is None:
             if self._app_transport_created:
@@ -375,4 +379,5 @@ def _counted_in_bytes(data: Any) -> Any:
     """`data`, whose length is its number of bytes. Raises TypeError for what is not bytes-like."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
-    return bytes(data) if isinstance(data, memoryview) and data.nbytes != len(data) else data
+    whole = not isinstance(data, memoryview) or (data.nbytes == len(data) and data.c_contiguous)
+    return data if whole else bytes(data)

@@ -212,8 +212,9 @@ async def start(loop: UniverseFate, protocol: Any, *args: Any, **options: Any) -
     transport = Transport(loop, protocol, *args, **{**options, "waiter": waiter})
     try:
         await waiter
-    except BaseException:
+    except BaseException as error:
         transport.close()
-        await transport._wait()
+        if not isinstance(error, GeneratorExit):  # else nothing runs this any more
+            await transport._wait()
         raise
     return transport
