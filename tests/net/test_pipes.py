@@ -582,3 +582,19 @@ def test_random_scripts_go_as_on_asyncio(script: list[tuple[Any, ...]], end: str
         finally:
             loop.close()
     assert found[0] == found[1]
+
+
+def test_a_pipe_that_is_lost_before_its_first_turn_watches_nothing_afterwards() -> None:
+    """asyncio's does, whoever has the number by then."""
+    loop: Any = Fate()
+
+    async def main() -> None:
+        reading, writing = os.pipe()
+        transport = loop._make_write_pipe_transport(os.fdopen(writing, "wb", 0), Told())
+        transport.abort()
+        await asyncio.sleep(0.001)
+        assert not loop.remove_reader(writing) and not loop.remove_writer(writing)
+        os.close(reading)
+
+    run(loop, main())
+    loop.close()

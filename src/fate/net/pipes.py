@@ -262,6 +262,11 @@ class WritePipe(Numbered, _UnixWritePipeTransport):  # type: ignore[misc]
             self._loop._remove_reader(self._fileno)
             self._call_connection_lost(None)
 
+    def _call_connection_lost(self, exc: BaseException | None) -> None:
+        if self._loop is not None:
+            self._loop._remove_reader(self._fileno)  # it comes with the first turn: after `close`, if that was before
+        super()._call_connection_lost(exc)
+
     def write_eof(self) -> None:
         if self._hot is not None:
             self._hot.closing = True
