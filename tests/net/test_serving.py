@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import os
 import selectors
 import socket
@@ -418,3 +419,27 @@ def test_a_server_that_a_factory_closes_ends_that_connection_in_silence(native: 
     assert loop.run_until_complete(main()) == b""
     loop.close()
     assert not reports
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_server_does_not_wait_for_a_client_whose_transport_nobody_has(any_loop: Fate) -> None:
+    """Its protocol stays open after the peer's end, and is let go of: asyncio's waits for ever before 3.13."""
+
+    class KeptOpen(asyncio.Protocol):
+        def eof_received(self) -> bool:
+            ended.set()
+            return True
+
+    ended = asyncio.Event()
+
+    async def main() -> None:
+        server = await any_loop.create_server(KeptOpen, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            client.shutdown(socket.SHUT_WR)
+            await ended.wait()
+            await asyncio.sleep(0)
+            gc.collect()
+            server.close()
+            await asyncio.wait_for(server.wait_closed(), 20)
+
+    any_loop.run_until_complete(main())

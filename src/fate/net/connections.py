@@ -49,6 +49,7 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
         _conn_lost: int
         _empty_waiter: Any
         _loop: Any
+        _server: Any
         _sock: Any
         _sock_fd: int
 
@@ -59,6 +60,8 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
     def __del__(self) -> None:
         if self._sock is not None:
             super().__del__()
+            if sys.version_info < (3, 13) and self._server is not None:
+                self._server._detach()  # else the server waits for it for ever
             # A hook for warnings may keep it: then it is one that has ended, for its number is another's soon.
             self._closing = True
             self._conn_lost = 1

@@ -199,8 +199,11 @@ class Stream(Seated):
         try:
             warnings.warn(words, ResourceWarning, stacklevel=1, source=self)
         finally:
-            if server is not None and ATTACH_NAMES_IT:
-                server._detach(self)
+            if server is not None:  # asyncio's waits for it for ever before 3.13
+                if ATTACH_NAMES_IT:
+                    server._detach(self)
+                else:
+                    server._detach()
 
     # -- what a handle does --------------------------------------------------------------------------------------
 
