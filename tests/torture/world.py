@@ -406,6 +406,10 @@ class World:
                 self.bad_calls -= 1
             else:
                 self.wrong(f"{message}: {error!r} {_place(error)}")
+        if message.startswith("Fatal"):  # what was being written is lost, and the handler may write more
+            for link in self.links:
+                if link.transport is transport:
+                    link.out.blurs()
         self.spring("handler")
 
     # -- doing --------------------------------------------------------------------------------------------------
