@@ -480,3 +480,41 @@ def test_a_transport_that_a_warning_brings_back_has_ended(any_loop: Fate, report
 
     run(any_loop, main)
     assert not reports
+
+
+def test_a_protocol_with_a_buffer_hears_what_comes_while_a_file_is_copied(
+    any_loop: Fate, reports: list[dict[str, Any]]
+) -> None:
+    """Reading is paused then, but the program may resume it."""
+
+    class Buffered(asyncio.BufferedProtocol):
+        def __init__(self) -> None:
+            self.got = b""
+            self.buffer = bytearray(3)
+
+        def get_buffer(self, hint: int) -> bytearray:
+            return self.buffer
+
+        def buffer_updated(self, size: int) -> None:
+            self.got += self.buffer[:size]
+
+    async def main() -> None:
+        ours, peer = socket.socketpair()
+        peer.setblocking(False)
+        transport, protocol = await any_loop.create_connection(Buffered, sock=ours)
+        sending = any_loop.create_task(any_loop.sendfile(transport, io.BytesIO(bytes(LARGE))))
+        await stuck(any_loop, peer)
+        transport.resume_reading()
+        peer.send(b"hello there")
+        while len(protocol.got) < 11:
+            await asyncio.sleep(0)
+        assert protocol.got == b"hello there"
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        transport.abort()
+        peer.close()
+        await asyncio.sleep(0)
+
+    run(any_loop, main)
+    assert not reports

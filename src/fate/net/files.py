@@ -231,7 +231,19 @@ class FlowControl(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Somebody has resumed reading."""
-        self._protocol.data_received(data)
+        protocol = self._protocol
+        if not isinstance(protocol, asyncio.BufferedProtocol):
+            protocol.data_received(data)
+            return
+        left = memoryview(data)
+        while len(left):
+            room = memoryview(protocol.get_buffer(len(left))).cast("B")
+            if not len(room):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            size = min(len(room), len(left))
+            room[:size] = left[:size]
+            protocol.buffer_updated(size)
+            left = left[size:]
 
     def eof_received(self) -> Any:
         """Likewise."""
