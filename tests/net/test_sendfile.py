@@ -518,3 +518,25 @@ def test_a_protocol_with_a_buffer_hears_what_comes_while_a_file_is_copied(
 
     run(any_loop, main)
     assert not reports
+
+
+@pytest.mark.parametrize("kind", [tempfile.TemporaryFile, io.BytesIO])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_call_that_is_let_go_of_after_its_loop_is_closed_says_nothing(any_loop: Fate, kind: Any) -> None:
+    async def main() -> Any:
+        ours, peer = socket.socketpair()
+        peer.setblocking(False)
+        transport, _ = await any_loop.create_connection(asyncio.Protocol, sock=ours)
+        file = kind()
+        file.write(bytes(LARGE))
+        call = any_loop.sendfile(transport, file)
+        call.send(None)
+        return call, transport, peer, file
+
+    call, transport, peer, file = any_loop.run_until_complete(main())
+    any_loop.close()
+    call.close()  # as the collector does
+    peer.close()
+    file.close()
+    del transport
+    gc.collect()

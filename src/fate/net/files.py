@@ -67,7 +67,7 @@ class FileCalls(SelectorEventLoop):
             return await self._send_file(socket_of, file, offset, count, transp._make_room_waiter)
         finally:
             transp._reset_empty_waiter()
-            if reading:
+            if reading and not self.is_closed():  # the loop may be, where this is let go of
                 transp.resume_reading()
 
     async def _sock_sendfile_native(self, sock: Any, file: Any, offset: int, count: int | None) -> int:
@@ -140,7 +140,7 @@ class FileCalls(SelectorEventLoop):
     # -- where the kernel does not copy -------------------------------------------------------------------------------
 
     async def _sendfile_fallback(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
-        stand_in = FlowControl(transp)
+        stand_in = FlowControl(self, transp)
         try:
             return await self._copy_file(file, offset, count, stand_in.write)
         finally:
@@ -187,8 +187,9 @@ class FileCalls(SelectorEventLoop):
 class FlowControl(asyncio.Protocol):
     """Stands in for a transport's protocol while a file is copied to it, and reading is paused."""
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, loop: Any, transport: Any) -> None:
         """transport: what the file is written to."""
+        self._loop = loop
         self._transport = transport
         self._protocol = transport.get_protocol()
         self._reading = transport.is_reading()
@@ -213,7 +214,7 @@ class FlowControl(asyncio.Protocol):
             return
         transport, protocol = self._transport, self._protocol
         transport.set_protocol(protocol)
-        if self._reading:
+        if self._reading and not self._loop.is_closed():
             transport.resume_reading()
         if self._paused and not self._was_paused:
             protocol.pause_writing()
