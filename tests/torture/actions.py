@@ -99,7 +99,8 @@ def call_soon(world: World, first: int, second: int) -> None:
 
 @action("calls")
 def call_soon_in_context(world: World, first: int, second: int) -> None:
-    contexts = [kept for kept in world.kept if isinstance(kept, contextvars.Context)]
+    # Copies: in a turn within a turn a context that is entered cannot be entered again, here as in asyncio.
+    contexts = [kept.copy() for kept in world.kept if isinstance(kept, contextvars.Context)]
     wrong = 7 if compiled else None  # uncompiled, any error says so
     odd: list[Any] = [None, contextvars.copy_context(), wrong, contextvars.Context(), *contexts]
     context = odd[first % len(odd)]
