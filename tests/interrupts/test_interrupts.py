@@ -104,12 +104,13 @@ def test_a_future_of_an_interrupted_run_does_not_stop_a_later_one() -> None:
 def test_the_tool_finds_what_is_lost() -> None:
     class Forgetful(KINDS["world"]):  # type: ignore[misc, name-defined]
         def check(self) -> list[str]:
-            self.loop._ready.clear()
-            self.ends[0].got.clear()
+            self.ends[0].got += b"a byte that nobody sent"
+            self.wanted["what never came"] += 1
             return super().check()
 
     _, wrong = inject(1, kinds={"forgetful": Forgetful}, chance=random.Random(1))
-    assert wrong
+    told = " ".join(wrong)
+    assert "bytes of" in told and "what never came" in told
 
 
 def _in_try(tree: ast.AST) -> Iterator[ast.While]:
