@@ -121,6 +121,7 @@ class Link:
         self.protocol: Any = None
         self.secured = False
         self.sending = 0
+        self.drained = False
 
     def loses(self) -> None:
         self.out.loses()
@@ -622,20 +623,24 @@ class World:
 
     def drain(self, link: Link) -> None:
         """Read what has come to the peer."""
+        if link.drained:
+            return  # it is being done: what the collector runs in the midst of it must not take what comes next
         peer = link.peer
-        while peer is not None and peer.fileno() >= 0 and not link.out.ended:
-            try:
+        link.drained = True
+        try:
+            while peer is not None and peer.fileno() >= 0 and not link.out.ended:
                 data = peer.recv(1 << 18)
-            except BlockingIOError:
-                return
-            except OSError:
-                link.loses()
-                link.out.ended = True
-                return
-            if data:
-                self.guard(link.out.comes, data)
-            else:
-                self.guard(link.out.ends)
+                if data:
+                    self.guard(link.out.comes, data)
+                else:
+                    self.guard(link.out.ends)
+        except BlockingIOError:
+            pass
+        except OSError:
+            link.loses()
+            link.out.ended = True
+        finally:
+            link.drained = False
 
     def forget_ended(self) -> None:
         """Let go of connections that have ended, and of which nothing is owed."""
