@@ -25,7 +25,7 @@ from fate.cli.group import version
 
 __all__ = ["Finding", "Limit", "Report", "command", "examine"]
 
-TESTED = ((3, 11), (3, 12), (3, 13), (3, 14), (3, 15))
+TESTED = ((3, 11), (3, 12), (3, 13))
 """The Python versions that Fate is tested on."""
 
 ENOUGH_FILES = 4096
