@@ -233,10 +233,13 @@ class WritePipe(Numbered, _UnixWritePipeTransport):  # type: ignore[misc]
 
     def write(self, data: Any) -> None:
         """Write the data, bytes-like, at once if nothing is in the way; what the pipe does not take waits."""
-        if self._hot is not None and type(data) is not bytes and isinstance(data, (bytes, bytearray, memoryview)):
-            data = bytes(memoryview(data))  # what it holds, whatever it says of its length
-        if self._hot is None or not self._hot.write(self, data):
-            super().write(data)
+        hot = self._hot
+        if hot is not None:
+            if type(data) is not bytes and isinstance(data, (bytes, bytearray, memoryview)):
+                data = bytes(memoryview(data))  # what it holds, whatever it says of its length
+            if hot.write(self, data):
+                return
+        super().write(data)
 
     def _wait(self) -> None:
         self._loop._add_writer(self._fileno, self._write_ready)
