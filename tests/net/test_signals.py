@@ -153,6 +153,26 @@ def test_a_wakeup_descriptor_that_is_another_files_by_now_is_not_given_back(loop
         assert signal.set_wakeup_fd(-1) == -1
 
 
+def test_a_wakeup_descriptor_that_the_program_has_closed_is_in_nobodys_way(loop: Fate) -> None:
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    signal.set_wakeup_fd(near.fileno())
+    near.close()
+    far.close()
+    loop.run_until_complete(asyncio.sleep(0))
+    assert signal.set_wakeup_fd(-1) == -1
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    loop.add_signal_handler(FIRST, loop.stop)
+    signal.set_wakeup_fd(near.fileno())
+    near.close()
+    far.close()
+    loop.call_soon(signal.raise_signal, FIRST)
+    loop.run_forever()
+    assert loop.remove_signal_handler(FIRST)
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 def test_the_program_sets_a_wakeup_descriptor_while_the_loop_has_a_handler(loop: Fate) -> None:
     near, far = socket.socketpair()
     with near, far:

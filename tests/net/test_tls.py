@@ -474,6 +474,32 @@ def test_more_than_the_peer_takes_pauses_the_protocol() -> None:
     assert got == b"x" * 2_000_000
 
 
+class Shorter(bytes):
+    def __len__(self) -> int:
+        return 3
+
+
+class Refusing(bytearray):
+    def __len__(self) -> int:
+        raise ZeroDivisionError
+
+
+def with_gaps(data: bytes) -> memoryview:
+    return memoryview(bytes(byte for byte in data for _ in range(2)))[::2]
+
+
+@pytest.mark.parametrize("kind", [Shorter, Refusing, with_gaps])
+def test_of_bytes_that_lie_about_themselves_tls_sends_the_content(loop: Fate, kind: Callable[[bytes], Any]) -> None:
+    play = Play(loop, Plain, {})
+    play.shake_hands()
+    play.transport.write(kind(b"0123456789"))
+    play.transport.writelines([kind(b"and"), b" more"])
+    play.deliver()
+    play.read()
+    _, got = play.end()
+    assert got == b"0123456789and more"
+
+
 def test_limits_that_are_set_after_the_end_resume_nobody(loop: Fate) -> None:
     """asyncio's fail: there is no protocol to tell."""
     play = Play(loop, Plain, {})

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fate.net._calls import Table, accept, unpack
 from fate.net.addresses import FAMILIES
+from fate.net.pieces import plain
 from fate.net.stream import Stream
 from fate.net.tls import TLSProtocol
 
@@ -68,11 +69,11 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
 
     def write(self, data: Any) -> None:
         """As asyncio's, which believes what bytes of a program's own class say of their length."""
-        super().write(_plain(data))
+        super().write(plain(data))
 
     def writelines(self, list_of_data: Any) -> None:
         """As `write`, of each."""
-        pieces = [_plain(data) for data in list_of_data]
+        pieces = [plain(data) for data in list_of_data]
         if self._conn_lost:
             self.write(b"".join(pieces))  # asyncio's own fails where there is no loop to wait in any more
         else:
@@ -109,17 +110,6 @@ class SelectorStream(_SelectorSocketTransport):  # type: ignore[misc]
         finally:
             if waiter is not None and waiter.done() and not waiter.cancelled():
                 waiter.exception()  # a call that was cancelled meanwhile does not ask for it, and nobody else need
-
-
-def _plain(data: Any) -> Any:
-    """Bytes whose length is what they say: asyncio's counts items, whatever their size."""
-    if isinstance(data, memoryview):
-        if data.itemsize == data.ndim == 1 and data.c_contiguous:
-            return data
-        return data.cast("B") if data.c_contiguous else bytes(data)
-    if type(data) in (bytes, bytearray) or not isinstance(data, (bytes, bytearray)):
-        return data
-    return bytes(memoryview(data))
 
 
 class Transports(MutableMapping[int, Any]):
@@ -230,7 +220,7 @@ class Connections:
         context: Any = None,
     ) -> Any:
         self._ensure_fd_no_transport(sock)
-        if self._native and _is_plain(sock):
+        if self._native and _isplain(sock):
             return Stream(self, sock, protocol, waiter, extra, server, None, context)
         return SelectorStream(self, sock, protocol, waiter, extra, server, **_where_given(context))
 
@@ -412,7 +402,7 @@ class Connections:
         how = (ssl_handshake_timeout, ssl_shutdown_timeout)
         given = _where_given(context)
         family = sock.family
-        if not self._native or family not in FAMILIES or not _is_plain(sock):
+        if not self._native or family not in FAMILIES or not _isplain(sock):
             accept_one_by_one: Any = super()._accept_connection  # type: ignore[misc]
             accept_one_by_one(protocol_factory, sock, sslcontext, server, backlog, *how, **given)
             return
@@ -478,7 +468,7 @@ class Connections:
             if server is not None and server._sockets is None:  # the factory has closed it
                 connection.close()
                 return
-            if type(connection) is PYTHONS or _is_plain(connection):
+            if type(connection) is PYTHONS or _isplain(connection):
                 Stream(self, connection, protocol, None, None, server, peer, context)
             else:  # a program has put a class of its own in the place of `socket.socket`
                 extra = {"peername": unpack(peer)}
@@ -627,7 +617,7 @@ def _is_closed(server: Any) -> bool:
     return server is not None and server._sockets is None
 
 
-def _is_plain(sock: Any) -> bool:
+def _isplain(sock: Any) -> bool:
     """Whether `sock` is the system's and sends and receives as those do, not in a way of its own.
 
     What `socket.socket` names is not asked: programs put other classes there.

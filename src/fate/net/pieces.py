@@ -1,8 +1,26 @@
-"""Bytes that wait to be sent, in order: by reference, never joined. For streams and pipes, which do the sending."""
+"""Bytes that are to be sent: what they are (`plain`), and those that wait, in order, by reference, never joined.
+
+The sending is streams' and pipes'.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+
+def plain(data: Any) -> Any:
+    """`data`, if it is bytes-like, so that its length is its number of bytes and it has no gaps.
+
+    A class of the program's own may say of its length what it likes, and a memoryview counts items of any size. What
+    is not bytes-like comes back as it is.
+    """
+    if isinstance(data, memoryview):
+        if data.itemsize == data.ndim == 1 and data.c_contiguous:
+            return data
+        return data.cast("B") if data.c_contiguous else data.tobytes()
+    if type(data) in (bytes, bytearray) or not isinstance(data, (bytes, bytearray)):
+        return data
+    return bytes(memoryview(data))
 
 
 class Pieces:

@@ -18,7 +18,7 @@ from typing import Any
 
 from fate._native import compiled
 from fate.net._calls import give_back, read_pipe, write_pieces, write_pipe
-from fate.net.pieces import Pieces
+from fate.net.pieces import Pieces, plain
 from fate.net.poll import EpollPoll, number_now
 
 COMPILED = compiled()
@@ -233,13 +233,11 @@ class WritePipe(Numbered, _UnixWritePipeTransport):  # type: ignore[misc]
 
     def write(self, data: Any) -> None:
         """Write the data, bytes-like, at once if nothing is in the way; what the pipe does not take waits."""
+        if type(data) is not bytes:
+            data = plain(data)
         hot = self._hot
-        if hot is not None:
-            if type(data) is not bytes and isinstance(data, (bytes, bytearray, memoryview)):
-                data = bytes(memoryview(data))  # what it holds, whatever it says of its length
-            if hot.write(self, data):
-                return
-        super().write(data)
+        if hot is None or not hot.write(self, data):
+            super().write(data)
 
     def _wait(self) -> None:
         self._loop._add_writer(self._fileno, self._write_ready)

@@ -20,6 +20,7 @@ from asyncio import constants, sslproto
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
+from fate.net.pieces import plain
 from fate.net.readers import quicken
 
 State: Any = sslproto.SSLProtocolState
@@ -379,5 +380,4 @@ def _counted_in_bytes(data: Any) -> Any:
     """`data`, whose length is its number of bytes. Raises TypeError for what is not bytes-like."""
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
-    whole = not isinstance(data, memoryview) or (data.nbytes == len(data) and data.c_contiguous)
-    return data if whole else bytes(data)
+    return plain(data)

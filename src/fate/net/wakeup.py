@@ -53,15 +53,25 @@ def _of_loops() -> list[int]:
 
 
 def holder() -> int:
-    """The wake-up descriptor as it is now, -1 for none. Raises ValueError outside of the main thread."""
+    """The wake-up descriptor as it is now, -1 for none. Raises ValueError outside of the main thread.
+
+    One that somebody has closed is none, and is taken out.
+    """
     ours = _of_loops()
-    found = signal.set_wakeup_fd(NOBODY); signal.set_wakeup_fd(found, warn_on_full_buffer=found not in ours)  # noqa: E702  # fmt: skip
+    try:
+        found = signal.set_wakeup_fd(NOBODY); signal.set_wakeup_fd(found, warn_on_full_buffer=found not in ours)  # noqa: E702  # fmt: skip
+    except OSError:
+        return NOBODY
     return found
 
 
-def give(fd: int) -> None:
-    """Have signals written to `fd`, which had them before. Raises ValueError outside of the main thread."""
-    signal.set_wakeup_fd(fd, warn_on_full_buffer=fd not in _of_loops())
+def give(fd: int) -> bool:
+    """Have signals written to `fd`, which had them before. Returns whether that can be: it may be closed by now."""
+    try:
+        signal.set_wakeup_fd(fd, warn_on_full_buffer=fd not in _of_loops())
+    except (OSError, ValueError):  # the latter of a file that blocks by now
+        return False
+    return True
 
 
 def hear(loop: Any) -> None:
@@ -113,10 +123,8 @@ def _settle(sock: socket.socket, from_others: bool, stays: bool) -> None:
         if before not in (NOBODY, sock.fileno()) and _taker_of(before) is None:
             if from_others:
                 _takers.insert(_takers.index(sock), Other(before))
-            else:
-                signal.set_wakeup_fd(before)
-                if not stays and sock in _takers:
-                    _takers.remove(sock)
+            elif give(before) and not stays and sock in _takers:
+                _takers.remove(sock)
         _displaced.pop()
 
 
@@ -141,18 +149,18 @@ def leave(sock: socket.socket) -> None:
     if sock not in _takers:
         return
     rest = [taker for taker in _takers if taker is not sock]
-    kept, ours = (NOBODY, sock.fileno()), _of_loops()
-    now = signal.set_wakeup_fd(NOBODY); now in kept or signal.set_wakeup_fd(now, warn_on_full_buffer=now not in ours)  # noqa: E702  # fmt: skip
+    kept, ours, put = (NOBODY, sock.fileno()), _of_loops(), signal.set_wakeup_fd
+    try:
+        now = put(NOBODY); now in kept or put(now, warn_on_full_buffer=now not in ours)  # noqa: E702  # fmt: skip
+    except OSError:
+        now = NOBODY  # whoever had taken it since has closed it
     while rest and now in kept:  # else somebody has taken it since
         taker = rest.pop()
         fd = taker.fileno()
-        if fd >= 0:
-            try:
-                signal.set_wakeup_fd(fd, warn_on_full_buffer=isinstance(taker, Other))
-                now = fd
-            except (OSError, ValueError):
-                fd = NOBODY  # a file that blocks by now
-        if isinstance(taker, Other) or fd < 0:
+        given = fd >= 0 and give(fd)
+        if given:
+            now = fd
+        if isinstance(taker, Other) or not given:
             _takers.remove(taker)  # what is no Fate's is where it was
     while sock in _takers:
         _takers.remove(sock)
